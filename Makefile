@@ -1,0 +1,55 @@
+# Bare `make` lists the targets. Those that need Python set up .venv first, when it is missing or out of date.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check lint format types contracts cluster-pins constraints venv clean
+
+# The interpreter .venv is made with; empty: the first of python3.11, python3.12, python3 that fits.
+PYTHON ?=
+# The other supported interpreter, for `make constraints` only.
+PYTHON312 ?= python3.12
+# What `make test` hands to pytest. Two workers; the tests of one file stay together, and so do its emulators.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+bin := .venv/bin
+shell_files = .ci/run $(shell find servo_emr tools -name '*.sh' -not -path '*/.*')
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: venv  ## the main job on an emulated EMR: no AWS account, no credentials
+	@$(bin)/servo-emr demo
+
+test: venv  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
+	@$(bin)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types contracts cluster-pins test  ## all that CI runs: lint, types, contracts, the cluster's pins, tests
+
+lint: venv  ## ruff's rules and format, shell syntax
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	@for file in $(shell_files); do echo "bash -n $$file"; bash -n "$$file"; done
+
+format: venv  ## let ruff put the code into shape
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+types: venv  ## mypy, strict
+	$(bin)/mypy
+
+contracts: venv  ## which layer may import which
+	$(bin)/lint-imports
+
+cluster-pins: venv  ## the packages pinned for the cluster's Pythons resolve
+	$(bin)/python tools/check_cluster_constraints.py
+
+constraints: venv  ## pin the newest packages that pyproject.toml allows (needs Python 3.11 and 3.12)
+	$(bin)/python tools/lock_constraints.py --other-python $(PYTHON312)
+
+venv:  ## set up .venv, or find it up to date
+	@PYTHON="$(PYTHON)" tools/setup_venv.sh
+
+clean:  ## remove .venv, caches and built files
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,213 @@
+"""EMR on EC2 behind `LaunchTarget`: its requests and its answers.
+
+One transient cluster per run: all steps inside RunJobFlow, no idle policy (a notebook that uses no YARN application
+would count as idle), no managed scaling (it would change the cluster under the measurement), one instance group per
+role on demand, so that the measured cluster is the one that was asked for.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.aws.ec2_model import ALIVE, CLUSTER_STATES, end_reason, refusal_reason, step_look, times
+from servo_emr.aws.ec2_preflight import Ec2Preflight
+from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
+from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
+from servo_emr.domain.run import InstanceRow, Observation, RunState, StepLook, Usage
+from servo_emr.domain.spec import Role, RunKey, RunSpec, Step
+
+__all__ = ["Ec2Target"]
+
+TAG = "servo-emr:run"
+_ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
+_INVALID = ("ValidationException", "InvalidRequestException", "InternalServerException", "InternalServerError")
+_LOG_TAIL = 16_384
+_LOG_LIMIT = 8 * 1024 * 1024
+
+
+class Ec2Target:
+    """EMR on EC2.
+
+    Args:
+        door: to EMR, EC2 and S3 of one region.
+        region: that region.
+        clock: for the age of what is remembered of the region's offers.
+    """
+
+    def __init__(self, door: Door, region: str, clock: Clock) -> None:
+        self._door = door
+        self._region = region
+        self._preflight = Ec2Preflight(door, clock)
+
+    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
+        cluster = spec.cluster
+        instances: dict[str, Any] = {
+            "InstanceGroups": [
+                {
+                    "Name": str(group.role),
+                    "InstanceRole": _ROLES[group.role],
+                    "InstanceType": group.inst_type,
+                    "InstanceCount": group.count,
+                    "Market": "ON_DEMAND",
+                }
+                for group in spec.groups
+                if group.count
+            ],
+            "KeepJobFlowAliveWhenNoSteps": False,
+            "TerminationProtected": False,
+        }
+        if cluster.subnet_ids:
+            # A cluster of instance groups lives in one subnet; runs spread over all of them.
+            chosen = zlib.crc32(key.run_id.encode()) % len(cluster.subnet_ids)
+            instances["Ec2SubnetId"] = cluster.subnet_ids[chosen]
+        script, *arguments = (key.fill(word) for word in spec.bootstrap)
+        tags = {**dict(cluster.tags), TAG: key.run_id, "servo-emr:workspace": key.workspace_id}
+        return {
+            "Name": key.name,
+            "ReleaseLabel": cluster.release_label,
+            "Applications": [{"Name": name} for name in cluster.applications],
+            "ServiceRole": cluster.service_role,
+            "JobFlowRole": cluster.instance_profile,
+            "Instances": instances,
+            "BootstrapActions": [
+                {"Name": "notebook environment", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
+            ],
+            "Steps": [_step(step, key) for step in spec.steps],
+            "Tags": [{"Key": name, "Value": value} for name, value in sorted(tags.items())],
+            **({"LogUri": f"{cluster.log_uri.rstrip('/')}/"} if cluster.log_uri else {}),
+        }
+
+    async def preflight(self, spec: RunSpec) -> Preflight:
+        return await self._preflight.check(spec)
+
+    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+        try:
+            answer = await self._door.call_once("emr", "RunJobFlow", expected=_INVALID, **self.request(spec, key))
+        except Refusal as refusal:
+            raise _refused(refusal) from refusal
+        if not answer.get("JobFlowId"):
+            raise LaunchUnclear("emr:RunJobFlow: the answer names no cluster")
+        return Handle(str(answer["JobFlowId"]), key)
+
+    async def find(self, workspace_id: str) -> list[Found]:
+        found = []
+        async for summary in self._door.pages("emr", "ListClusters", "Clusters"):
+            key = RunKey.parse(summary.get("Name", ""), "", workspace_id)
+            if key is not None:
+                status = summary["Status"]
+                created = times(status.get("Timeline", {}), "ReadyDateTime").created
+                found.append(Found(Handle(summary["Id"], key), status["State"] in ALIVE, created))
+        return found
+
+    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+        if last is not None and last.state is RunState.RUNNING and not last.steps_ended:
+            look = replace(last, steps=await self._steps(handle))
+            return look if not look.steps_ended else await self._cluster(handle, look)
+        look = await self._cluster(handle, last or Observation(RunState.PROVISIONING))
+        if look.state.order >= RunState.RUNNING.order and not look.steps_ended:
+            look = replace(look, steps=await self._steps(handle))
+        return look
+
+    async def _cluster(self, handle: Handle, last: Observation) -> Observation:
+        answer = await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id)
+        cluster = answer["Cluster"]
+        status = cluster["Status"]
+        change = status.get("StateChangeReason", {})
+        code, message = str(change.get("Code", "")), str(change.get("Message", ""))
+        errors = tuple(dict(error) for error in status.get("ErrorDetails", ()))
+        return Observation(
+            state=CLUSTER_STATES[status["State"]],
+            timeline=times(status.get("Timeline", {}), "ReadyDateTime"),
+            steps=last.steps,
+            cause_code=code,
+            cause_message=message,
+            errors=errors,
+            end_reason=end_reason(code, message, errors) if status["State"] not in ("RUNNING", "WAITING") else None,
+            protected=bool(cluster.get("TerminationProtected", False)),
+        )
+
+    async def _steps(self, handle: Handle) -> tuple[StepLook, ...]:
+        """All steps, oldest first (the service lists the newest first)."""
+        pages = self._door.pages("emr", "ListSteps", "Steps", ClusterId=handle.cluster_id)
+        return tuple(reversed([step_look(step) async for step in pages]))
+
+    async def usage(self, handle: Handle) -> Usage:
+        pages = self._door.pages("emr", "ListInstances", "Instances", ClusterId=handle.cluster_id)
+        rows = [
+            InstanceRow(
+                instance_id=row.get("Ec2InstanceId") or row["Id"],
+                inst_type=row["InstanceType"],
+                group=row.get("InstanceGroupId", ""),
+                market=row.get("Market", "ON_DEMAND"),
+                state=row["Status"]["State"],
+                timeline=times(row["Status"].get("Timeline", {}), "ReadyDateTime"),
+            )
+            async for row in pages
+        ]
+        return Usage(self._region, tuple(rows))
+
+    async def logs(self, handle: Handle, spec: RunSpec, step_id: str) -> list[LogTail]:
+        if not spec.cluster.log_uri:
+            return []
+        folder = f"{spec.cluster.log_uri.rstrip('/')}/{handle.cluster_id}/steps/{step_id}"
+        return [await self._tail(name, f"{folder}/{name}.gz") for name in ("stderr", "stdout", "controller")]
+
+    async def _tail(self, name: str, uri: str) -> LogTail:
+        bucket, key = split_uri(uri)
+        try:
+            answer = await self._door.call(
+                "s3", "GetObject", expected=("NoSuchKey", "404", "InvalidRange"), Bucket=bucket, Key=key,
+                Range=f"bytes=0-{_LOG_LIMIT - 1}",
+            )
+        except Refusal:
+            return LogTail(name, uri, None)
+        except RunError as error:
+            return LogTail(name, uri, f"[the log could not be read: {error.message}]")
+        return LogTail(name, uri, gunzip_tail(answer["Body"], _LOG_TAIL))
+
+    async def release(self, handle: Handle) -> None:
+        try:
+            await self._door.call(
+                "emr", "TerminateJobFlows", expected=("InvalidRequestException",), JobFlowIds=[handle.cluster_id]
+            )
+        except Refusal:
+            return  # no such cluster: nothing to end
+
+
+def gunzip_tail(body: bytes, size: int) -> str:
+    """The last `size` bytes of a gzip body as text; a truncated body gives what can be read of it."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    tail = b""
+    try:
+        while body:
+            tail = (tail + inflater.decompress(body, 1 << 20))[-size:]
+            body = inflater.unconsumed_tail
+    except zlib.error as error:
+        return f"{tail.decode(errors='replace')}\n[the log is damaged: {error}]"
+    return tail.decode(errors="replace")
+
+
+def _step(step: Step, key: RunKey) -> dict[str, Any]:
+    return {
+        "Name": step.name,
+        "ActionOnFailure": "TERMINATE_CLUSTER",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [key.fill(word) for word in step.argv]},
+    }
+
+
+def _refused(refusal: Refusal) -> RunError:
+    """What a refusal of RunJobFlow at once means."""
+    text = f"EMR refused the cluster: {refusal.message}"
+    reason = refusal_reason(refusal.message) or Reason.BUG
+    if refusal.code.startswith("InternalServer"):
+        reason = Reason.SERVICE_INTERNAL
+    details = {"aws": {"operation": "emr:RunJobFlow", "code": refusal.code, "message": refusal.message}}
+    if reason is Reason.TYPE_UNSUPPORTED:
+        return ConfigurationError(text, reason, public="EMR does not support the instance type", details=details)
+    if reason.verdict is OperatorError.verdict:
+        remedy = "Correct emr.cluster in servo.yaml, or make what it names."
+        return OperatorError(text, reason, remedy=remedy, public="EMR refused the cluster", details=details)
+    return failure(reason, text, public="EMR refused the cluster", details=details)

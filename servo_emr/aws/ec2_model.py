@@ -1,0 +1,116 @@
+"""EMR on EC2: the service's words in ours.
+
+Exhaustive tables from the API's states and codes to the domain's; a test walks the SDK's enumerations against them.
+Where the service gives only a sentence, `REFUSALS` holds the documented phrases and what each means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from servo_emr.domain.errors import Reason
+from servo_emr.domain.run import RunState, StepLook, StepState, Timeline
+
+__all__ = ["CAUSES", "CLUSTER_STATES", "REFUSALS", "STEP_STATES", "end_reason", "refusal_reason", "step_look", "times"]
+
+CLUSTER_STATES = {
+    "STARTING": RunState.PROVISIONING,
+    "BOOTSTRAPPING": RunState.BOOTSTRAPPING,
+    "RUNNING": RunState.RUNNING,
+    "WAITING": RunState.RUNNING,
+    "TERMINATING": RunState.ENDING,
+    "TERMINATED": RunState.VERIFIED,
+    "TERMINATED_WITH_ERRORS": RunState.VERIFIED,
+}
+
+ALIVE = tuple(state for state, run_state in CLUSTER_STATES.items() if run_state is not RunState.VERIFIED)
+
+STEP_STATES = {
+    "PENDING": StepState.PENDING,
+    "CANCEL_PENDING": StepState.RUNNING,
+    "RUNNING": StepState.RUNNING,
+    "COMPLETED": StepState.COMPLETED,
+    "CANCELLED": StepState.CANCELLED,
+    "FAILED": StepState.FAILED,
+    "INTERRUPTED": StepState.INTERRUPTED,
+}
+
+CAUSES: dict[str, Reason | None] = {
+    "INTERNAL_ERROR": Reason.SERVICE_INTERNAL,
+    "VALIDATION_ERROR": Reason.ROLE,
+    "INSTANCE_FAILURE": Reason.INSTANCE_LOST,
+    "INSTANCE_FLEET_TIMEOUT": Reason.CAPACITY,
+    "BOOTSTRAP_FAILURE": Reason.BOOTSTRAP,
+    "USER_REQUEST": Reason.INTERRUPTED,
+    "STEP_FAILURE": None,
+    "ALL_STEPS_COMPLETED": None,
+}
+"""Cluster StateChangeReason codes. None: the steps tell what happened. A VALIDATION_ERROR without a better word is
+most often a role or instance profile that does not fit."""
+
+_ERROR_CODES = (
+    ("INTERNAL_ERROR_EC2_INSUFFICIENT_CAPACITY", Reason.CAPACITY),
+    ("INTERNAL_ERROR_SPOT", Reason.SPOT),
+    ("BOOTSTRAP_FAILURE", Reason.BOOTSTRAP),
+    ("VALIDATION_ERROR_INSTANCE_TYPE_NOT_SUPPORTED", Reason.TYPE_UNSUPPORTED),
+    ("VALIDATION_ERROR_SUBNET", Reason.NETWORK),
+    ("VALIDATION_ERROR_SECURITY_GROUP", Reason.NETWORK),
+    ("INTERNAL_ERROR", Reason.SERVICE_INTERNAL),
+)
+"""ErrorDetails codes by their documented beginnings; the first that fits counts."""
+
+REFUSALS = (
+    ("quota exceeded", Reason.QUOTA),
+    ("instance count would exceed", Reason.QUOTA),
+    ("insufficient capacity", Reason.CAPACITY),
+    ("is not supported in the requested availability zone", Reason.CAPACITY),
+    ("instance type", Reason.TYPE_UNSUPPORTED),
+    ("release label", Reason.RELEASE_LABEL),
+    ("subnet", Reason.NETWORK),
+    ("security group", Reason.NETWORK),
+    ("instance profile", Reason.ROLE),
+    ("instanceprofile", Reason.ROLE),
+    ("role", Reason.ROLE),
+)
+"""Phrases of messages that come without a code of their own, lower case; the first that occurs counts."""
+
+
+def times(timeline: Mapping[str, Any], ready: str) -> Timeline:
+    """A Timeline of the API (datetimes) in ours; `ready` names its middle member."""
+
+    def at(key: str) -> float | None:
+        value = timeline.get(key)
+        return None if value is None else float(value.timestamp())
+
+    return Timeline(at("CreationDateTime"), at(ready), at("EndDateTime"))
+
+
+def step_look(step: Mapping[str, Any]) -> StepLook:
+    """One StepSummary of the API in our words."""
+    status = step["Status"]
+    failed = status.get("FailureDetails", {})
+    return StepLook(
+        step_id=step["Id"],
+        name=step["Name"],
+        state=STEP_STATES[status["State"]],
+        timeline=times(status.get("Timeline", {}), "StartDateTime"),
+        failure={key: str(value) for key, value in failed.items() if value},
+    )
+
+
+def end_reason(code: str, message: str, errors: Sequence[Mapping[str, Any]]) -> Reason | None:
+    """What ended a cluster, in our closed list: ErrorDetails first, then a telling message, then the reason code."""
+    for error in errors:
+        for beginning, reason in _ERROR_CODES:
+            if str(error.get("ErrorCode", "")).startswith(beginning):
+                return reason
+    if code == "VALIDATION_ERROR" and (told := refusal_reason(message)) is not None:
+        return told
+    return CAUSES.get(code, Reason.SERVICE_INTERNAL) if code else None
+
+
+def refusal_reason(message: str) -> Reason | None:
+    """What a message of the service without a code of its own is about, or None."""
+    lowered = message.lower()
+    return next((reason for phrase, reason in REFUSALS if phrase in lowered), None)

@@ -1,0 +1,163 @@
+"""Read-only questions before a launch on EC2: does the release support the types, does a configured zone offer them.
+
+What the region offers is remembered for a day: a launch then costs no such call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from servo_emr.aws.door import Door, Refusal
+from servo_emr.aws.ec2_model import refusal_reason
+from servo_emr.domain.errors import Reason, RunError
+from servo_emr.domain.ports import Clock, Finding, Preflight
+from servo_emr.domain.spec import RunSpec
+
+__all__ = ["Ec2Preflight"]
+
+_DAY_S = 86_400.0
+_UNKNOWN_SUBNET = ("InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidSubnetID.Malformed")
+
+
+@dataclass
+class _Memory:
+    """What has been asked already, until it is too old."""
+
+    until: float = 0.0
+    supported: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    """(release, type) -> vCPUs, None when the release does not support the type."""
+    zones: dict[str, str] = field(default_factory=dict)
+    offered: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+class Ec2Preflight:
+    """Asks EMR and EC2.
+
+    Args:
+        door: to both.
+        clock: decides when the answers are too old.
+    """
+
+    def __init__(self, door: Door, clock: Clock) -> None:
+        self._door = door
+        self._clock = clock
+        self._memory = _Memory()
+
+    async def check(self, spec: RunSpec) -> Preflight:
+        """Findings on the spec's release, types and subnets; the vCPUs of the types; the subnets that will do."""
+        now = self._clock.now()
+        if now >= self._memory.until:
+            self._memory = _Memory(until=now + _DAY_S)
+        findings: list[Finding] = []
+        await self._guarded(findings, "which types the release supports", self._types(spec, findings))
+        subnets = list(spec.cluster.subnet_ids)
+        await self._guarded(findings, "which zones offer the types", self._zones(spec, findings, subnets))
+        release = spec.cluster.release_label
+        vcpus = {t: v for t in spec.inst_types if (v := self._memory.supported.get((release, t)))}
+        return Preflight(tuple(findings), vcpus, tuple(subnets))
+
+    async def _guarded(self, findings: list[Finding], what: str, question: object) -> None:
+        """Asks; a question that may not or cannot be asked becomes a finding."""
+        try:
+            await question  # type: ignore[misc]
+        except RunError as error:
+            told = f"{error.message} {error.remedy}".strip()
+            findings.append(Finding(error.reason, f"not checked {what} ({error.reason})", False, told))
+
+    async def _types(self, spec: RunSpec, findings: list[Finding]) -> None:
+        release = spec.cluster.release_label
+        try:
+            await self._ask_types(release, spec.inst_types)
+        except Refusal as refusal:
+            reason = refusal_reason(refusal.message) or Reason.RELEASE_LABEL
+            remedy = "Correct emr.cluster.release_label in servo.yaml; `aws emr list-release-labels` shows them."
+            findings.append(Finding(reason, f"release label {release}: {refusal.message}", True, remedy))
+            return
+        for inst_type in spec.inst_types:
+            if self._memory.supported[release, inst_type] is None:
+                findings.append(
+                    Finding(
+                        Reason.TYPE_UNSUPPORTED,
+                        f"{inst_type} is not supported by {release}.",
+                        True,
+                        "Take it out of emr.components in servo.yaml, or choose a release that supports it.",
+                    )
+                )
+
+    async def _ask_types(self, release: str, inst_types: Iterable[str]) -> None:
+        missing = {t for t in inst_types if (release, t) not in self._memory.supported}
+        if not missing:
+            return
+        token: dict[str, str] = {}
+        while missing:
+            answer = await self._door.call(
+                "emr",
+                "ListSupportedInstanceTypes",
+                expected=("InvalidRequestException", "ValidationException"),
+                ReleaseLabel=release,
+                **token,
+            )
+            for item in answer.get("SupportedInstanceTypes", ()):
+                self._memory.supported[release, item["Type"]] = int(item["VCPU"])
+                missing.discard(item["Type"])
+            if not answer.get("Marker"):
+                break
+            token = {"Marker": answer["Marker"]}
+        for inst_type in missing:
+            self._memory.supported[release, inst_type] = None
+
+    async def _zones(self, spec: RunSpec, findings: list[Finding], subnets: list[str]) -> None:
+        """Leaves in `subnets` those in whose zone every type is offered; none left is a certain finding."""
+        try:
+            await self._ask_zones(subnets)
+        except Refusal as refusal:
+            remedy = "Correct emr.cluster.subnet_ids in servo.yaml."
+            findings.append(Finding(Reason.NETWORK, f"subnets: {refusal.message}", True, remedy))
+            return
+        await self._ask_offers(spec.inst_types)
+        offered = self._memory.offered
+        if not subnets:
+            nowhere = [t for t in spec.inst_types if not offered[t]]
+            fitting = []
+        else:
+            fitting = [s for s in subnets if all(self._memory.zones[s] in offered[t] for t in spec.inst_types)]
+            zones = {self._memory.zones[s] for s in subnets}
+            nowhere = [t for t in spec.inst_types if not zones & offered[t]]
+            if not fitting and not nowhere:
+                nowhere = list(spec.inst_types)
+        if nowhere:
+            place = "the zones of emr.cluster.subnet_ids" if subnets else "the region"
+            findings.append(
+                Finding(
+                    Reason.TYPE_UNSUPPORTED,
+                    f"{', '.join(nowhere)}: not offered (together) in {place}.",
+                    True,
+                    "Name a subnet in another zone, or take the type out of emr.components in servo.yaml.",
+                )
+            )
+        else:
+            subnets[:] = fitting
+
+    async def _ask_zones(self, subnets: Iterable[str]) -> None:
+        missing = [subnet for subnet in subnets if subnet not in self._memory.zones]
+        if missing:
+            answer = await self._door.call("ec2", "DescribeSubnets", expected=_UNKNOWN_SUBNET, SubnetIds=missing)
+            for subnet in answer["Subnets"]:
+                self._memory.zones[subnet["SubnetId"]] = subnet["AvailabilityZone"]
+
+    async def _ask_offers(self, inst_types: Iterable[str]) -> None:
+        missing = [t for t in inst_types if t not in self._memory.offered]
+        if not missing:
+            return
+        offers: dict[str, set[str]] = {t: set() for t in missing}
+        pages = self._door.pages(
+            "ec2",
+            "DescribeInstanceTypeOfferings",
+            "InstanceTypeOfferings",
+            LocationType="availability-zone",
+            Filters=[{"Name": "instance-type", "Values": missing}],
+        )
+        async for offer in pages:
+            offers[offer["InstanceType"]].add(offer["Location"])
+        self._memory.offered.update({t: frozenset(zones) for t, zones in offers.items()})

@@ -1,0 +1,163 @@
+"""The workspace: documents and artefacts under one S3 prefix, conditional writes.
+
+The secret kept here is the layout of the prefix and how a write is made atomic. Nothing outside the prefix is ever
+written, and nothing is deleted at all.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.domain.errors import Conflict, Reason, failure
+from servo_emr.domain.ports import Document
+from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import is_run_id
+
+__all__ = ["S3Workspace"]
+
+_ABSENT = ("NoSuchKey", "404", "NotFound")
+_BEATEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
+
+
+class S3Workspace:
+    """`domain.ports.Workspace` on an S3 prefix.
+
+    Args:
+        door: to S3.
+        uri: s3://bucket/prefix without a trailing slash.
+    """
+
+    def __init__(self, door: Door, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self._door = door
+        self._bucket, prefix = split_uri(self.uri)
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._id: str | None = None
+
+    async def identity(self) -> str:
+        """The workspace's id; made with a conditional write, so that two who ask at once get the same."""
+        if self._id is None:
+            known = await self.document("workspace")
+            if known is None:
+                try:
+                    await self.write("workspace", {"schema": 1, "id": secrets.token_hex(4)}, None)
+                except Conflict:
+                    pass  # somebody else has just made it: theirs is read below
+                known = await self.document("workspace")
+            if known is None or not isinstance(known.body.get("id"), str):
+                raise failure(
+                    Reason.BUCKET,
+                    f"{self.uri}/workspace.json holds no id.",
+                    remedy="Restore it, or point emr.workspace in servo.yaml to an empty prefix.",
+                    public="the workspace has no id",
+                )
+            self._id = str(known.body["id"])
+        return self._id
+
+    async def document(self, name: str) -> Document | None:
+        return await self._read_document(f"{name}.json")
+
+    async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
+        return await self._write_document(f"{name}.json", body, expected)
+
+    async def save(self, record: RunRecord, expected: str | None) -> str:
+        return await self._write_document(_record_key(record.run_id), record.to_json(), expected)
+
+    async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
+        document = await self._read_document(_record_key(run_id))
+        return None if document is None else (RunRecord.from_json(document.body), document.version)
+
+    async def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
+        first = "" if since is None else f"dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
+        prefix = f"{self._prefix}records/"
+        start = {"StartAfter": prefix + first} if first else {}
+        listing = self._door.pages("s3", "ListObjectsV2", "Contents", Bucket=self._bucket, Prefix=prefix, **start)
+        keys = [item["Key"] async for item in listing]
+        for key in sorted(keys, reverse=True):
+            run_id = key.rsplit("/", 1)[-1].removesuffix(".json")
+            if is_run_id(run_id) and (found := await self.record(run_id)) is not None:
+                yield found[0]
+
+    async def put(self, run_id: str, name: str, body: bytes) -> None:
+        await self._door.call("s3", "PutObject", Bucket=self._bucket, Key=self._artefact_key(run_id, name), Body=body)
+
+    async def get(self, run_id: str, name: str) -> bytes | None:
+        return await self._get(self._bucket, self._artefact_key(run_id, name))
+
+    async def read(self, uri: str) -> bytes:
+        bucket, key = split_uri(uri)
+        body = await self._get(bucket, key)
+        if body is None:
+            raise failure(
+                Reason.NOTEBOOK,
+                f"{uri} does not exist.",
+                remedy="Upload it, or correct the URI in servo.yaml.",
+                public="an object named in servo.yaml does not exist",
+            )
+        return body
+
+    def _artefact_key(self, run_id: str, name: str) -> str:
+        if not is_run_id(run_id) or "/" in name or name in ("", ".", ".."):
+            raise ValueError(f"{run_id!r}/{name!r} cannot be a key of the workspace")
+        return f"{self._prefix}runs/{run_id}/{name}"
+
+    async def _get(self, bucket: str, key: str) -> bytes | None:
+        try:
+            answer = await self._door.call("s3", "GetObject", expected=_ABSENT, Bucket=bucket, Key=key)
+        except Refusal:
+            return None
+        body: bytes = answer["Body"]
+        return body
+
+    async def _read_document(self, key: str) -> Document | None:
+        try:
+            answer = await self._door.call(
+                "s3", "GetObject", expected=_ABSENT, Bucket=self._bucket, Key=self._prefix + key
+            )
+        except Refusal:
+            return None
+        try:
+            body = json.loads(answer["Body"])
+            if not isinstance(body, dict):
+                raise TypeError("not an object")
+        except (ValueError, TypeError) as error:
+            raise failure(
+                Reason.BUCKET,
+                f"{self.uri}/{key} is not a JSON object ({error}).",
+                remedy="Restore it from an earlier version, or move it away; nothing was changed.",
+                public="a document of the workspace cannot be read",
+            ) from error
+        return Document(body, answer["ETag"])
+
+    async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
+        try:
+            answer = await self._door.call(
+                "s3",
+                "PutObject",
+                expected=(*_BEATEN, *_ABSENT),
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=text.encode() + b"\n",
+                ContentType="application/json",
+                **condition,
+            )
+        except Refusal as refusal:
+            # The SDK may have sent the write again after a lost answer: then "somebody" was ourselves.
+            now = await self._read_document(key)
+            if now is not None and now.body == json.loads(text):
+                return now.version
+            raise Conflict(f"{self.uri}/{key} was changed by somebody else ({refusal.code})") from refusal
+        return str(answer["ETag"])
+
+
+def _record_key(run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise ValueError(f"{run_id!r} is not a run id")
+    return f"records/dt={run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}/{run_id}.json"

@@ -1,0 +1,5 @@
+"""`python -m servo_emr.cli` is `servo-emr`."""
+
+from servo_emr.cli.main import run
+
+run()

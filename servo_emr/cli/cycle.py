@@ -1,0 +1,121 @@
+"""`servo-emr cycle`: one adjust-measure cycle through the connector, without an optimizer."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any, List
+from urllib.parse import urlsplit
+
+import servo
+import servo.errors
+import typer
+
+from servo_emr.cli.emulated import EMULATED, emulator
+from servo_emr.cli.output import OUTPUT, Output, emit_json, note
+from servo_emr.cli.plan import SET, chosen, show_appraisal
+from servo_emr.cli.runs import page
+from servo_emr.cli.settings_file import file_of, load, section
+from servo_emr.config import EMRConfiguration
+from servo_emr.connector import EMRConnector
+from servo_emr.domain.errors import Reason, UsageError, failure
+from servo_emr.domain.run import RunRecord
+
+__all__ = ["cycle"]
+
+
+def cycle(
+    context: typer.Context,
+    assignments: List[str] = SET,
+    emulated: bool = typer.Option(False, "--emulated", help="On an emulated EMR of its own, on this machine."),
+    data: List[str] = typer.Option(
+        [], "--data", metavar="s3://BUCKET/PREFIX=FOLDER", help="With --emulated: put a folder into its S3."
+    ),
+    durations: str = typer.Option("wall", "--durations", help="With --emulated: wall (as long as it takes here) or model."),
+    speed: float = typer.Option(60.0, "--speed", min=0.1, help="With --emulated: how fast time passes between steps."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Launch without asking."),
+    output: Output = OUTPUT,
+) -> None:
+    """Run one adjust-measure cycle: the engineer's dry run."""
+    path = file_of(context.obj)
+    if not emulated:
+        if data:
+            raise UsageError("--data puts folders into an emulated S3: it goes with --emulated")
+        record = asyncio.run(_cycle(load(path), assignments, ask=not yes))
+    else:
+        config = _for_emulator(load(path), section(path))
+        with emulator(
+            region=config.region, durations=durations, speed=speed, data=data, buckets=_buckets(config)
+        ):
+            note(EMULATED)
+            record = asyncio.run(_cycle(config, assignments, ask=False))
+            note(EMULATED)
+    if output is Output.JSON:
+        emit_json(record.to_json())
+    else:
+        typer.echo(page(record))
+    if record.reason != Reason.SUCCESS:
+        raise typer.Exit(1)
+
+
+def _for_emulator(config: EMRConfiguration, emr: dict[str, Any]) -> EMRConfiguration:
+    """The configuration with the account's own network and roles taken out: the emulated account has others."""
+    named = [name for name in ("subnet_ids", "service_role", "instance_profile") if name in emr["cluster"]]
+    if named:
+        note(f"emr.cluster.{', '.join(named)}: the emulated account's own are used instead.")
+    cluster = {name: value for name, value in emr["cluster"].items() if name not in named}
+    return EMRConfiguration.parse_obj({**emr, "cluster": cluster})
+
+
+def _buckets(config: EMRConfiguration) -> list[str]:
+    uris = [config.workspace, config.cluster.log_uri]
+    return [urlsplit(uri).netloc for uri in uris if uri]
+
+
+async def _cycle(config: EMRConfiguration, assignments: List[str], ask: bool) -> RunRecord:
+    connector = EMRConnector(config=config)
+    live = connector.live
+    staged = await live.stage.current()
+    values = chosen(live.space, staged, assignments)
+    spec = live.stage.spec(values)
+    appraisal = await live.stage.appraise(spec)
+    show_appraisal(spec, values, appraisal, list(staged.warnings))
+    if appraisal.refusal is not None:
+        raise appraisal.refusal
+    if ask:
+        _confirm()
+    adjustments = [
+        servo.Adjustment(component_name=component, setting_name=name, value=value)
+        for selector, value in values.items()
+        for component, _, name in [selector.partition(".")]
+    ]
+    await connector.adjust(adjustments)
+    task = asyncio.ensure_future(connector.measure())
+    loop = asyncio.get_running_loop()
+    # A cancelled measurement ends its cluster before it lets go.
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        run_id = (await task).annotations["run_id"]
+    except servo.errors.EventError as error:
+        run_id = _run_of(error)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+    found = await live.workspace.record(run_id)
+    if found is None:
+        raise failure(Reason.BUCKET, f"the record of run {run_id} is not in {live.workspace.uri}")
+    return found[0]
+
+
+def _confirm() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("this launches a cluster and costs money: say --yes where nobody can be asked")
+    typer.confirm("\nLaunch it?", abort=True, err=True)
+
+
+def _run_of(error: servo.errors.EventError) -> str:
+    """The run's id in a failure's last line; a failure before there was a run is passed on."""
+    first = str(error).splitlines()[-1].split(" ")[0].removeprefix("run=")
+    if first == "none":
+        raise failure(Reason.BUG, str(error)) from error
+    return first

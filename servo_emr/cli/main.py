@@ -1,0 +1,75 @@
+"""The `servo-emr` command itself: its options, its sub-commands, its exit statuses.
+
+0 done, 1 failed, 2 wrong usage or configuration. An error is one message; a traceback only with --debug.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Optional
+
+import click
+import typer
+
+from servo_emr import __version__
+from servo_emr.cli import cycle, demo, emulator, plan, runs
+from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="servo-emr",
+    help="Finds the Amazon EMR cluster on which a notebook batch job runs cheapest or fastest.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"servo-emr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config_file: Optional[str] = typer.Option(
+        None, "-c", "--config-file", help="The configuration; default: servo.yaml, or SERVO_CONFIG_FILE."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Options of all commands."""
+    context.obj = config_file
+
+
+app.command("plan")(plan.plan)
+app.command("cycle")(cycle.cycle)
+app.command("runs")(runs.runs)
+app.command("show")(runs.show)
+app.command("demo")(demo.demo)
+app.command("emulator")(emulator.emulator)
+
+
+def run() -> None:
+    """Runs the command line of this process."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        # --debug is understood wherever it stands: one adds it to the end of a line that has just failed.
+        status = app([word for word in sys.argv[1:] if word != "--debug"], standalone_mode=False)
+    except click.exceptions.Abort:
+        typer.echo("Stopped.", err=True)
+        status = 1
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except ServoEmrError as error:
+        if debug:
+            raise
+        status = 2 if isinstance(error, UsageError) else 1
+        told = f"{error.reason}: {error}" if isinstance(error, RunError) else str(error)
+        typer.echo(f"Error: {told}", err=True)
+    sys.exit(status or 0)

@@ -1,0 +1,117 @@
+"""`servo-emr plan`: what would be launched, what AWS says of it, what it would cost. Launches and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, List
+
+import typer
+
+from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table
+from servo_emr.cli.settings_file import file_of, load
+from servo_emr.domain.errors import RunError, UsageError
+from servo_emr.domain.settings import Space, Value
+from servo_emr.domain.spec import RunKey, RunSpec
+from servo_emr.lifecycle.stage import Appraisal, Staged
+from servo_emr.wiring import Live, assemble
+
+__all__ = ["SET", "chosen", "plan", "show_appraisal"]
+
+SET = typer.Option([], "--set", metavar="COMPONENT.SETTING=VALUE", help="Change a setting first; may be repeated.")
+
+NO_ID = "workspace-id"
+NO_RUN = "00000000t000000-00000000"
+
+
+def chosen(space: Space, staged: Staged, assignments: List[str]) -> dict[str, Value]:
+    """The staged values with the assignments of the command line made.
+
+    Raises:
+        UsageError: an assignment is no COMPONENT.SETTING=VALUE.
+        RunError: it is not allowed.
+    """
+    pairs = []
+    for text in assignments:
+        selector, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--set {text}: write COMPONENT.SETTING=VALUE, for example core.replicas=4")
+        pairs.append((selector.strip(), value.strip()))
+    return space.changed(staged.values, pairs)
+
+
+def plan(context: typer.Context, assignments: List[str] = SET, output: Output = OUTPUT) -> None:
+    """Show what would be launched: the exact request, findings, dollars. Launches nothing."""
+    live = assemble(load(file_of(context.obj)), note)
+    document = asyncio.run(_plan(live, assignments))
+    if output is Output.JSON:
+        emit_json(document)
+    else:
+        typer.echo(f"\nThe request to EMR (RunJobFlow):\n{json.dumps(document['request'], indent=2)}")
+    if document["refusal"] is not None:
+        raise typer.Exit(1)
+
+
+async def _plan(live: Live, assignments: List[str]) -> dict[str, Any]:
+    warnings: list[str] = []
+    staged, workspace_id = Staged(live.space.configured), NO_ID
+    try:
+        staged = await live.stage.current()
+        known = await live.workspace.document("workspace")
+        workspace_id = str(known.body.get("id", NO_ID)) if known is not None else NO_ID
+    except RunError as error:
+        warnings.append(f"the workspace cannot be read, configured values are used: {error}")
+    values = chosen(live.space, staged, assignments)
+    spec = live.stage.spec(values)
+    appraisal = await live.stage.appraise(spec)
+    show_appraisal(spec, values, appraisal, [*staged.warnings, *warnings])
+    request = live.target.request(spec, RunKey(live.workspace.uri, workspace_id, NO_RUN))
+    estimate = appraisal.estimate
+    refusal = appraisal.refusal
+    return {
+        "settings": values,
+        "request": request,
+        "findings": [
+            {"reason": str(f.reason), "message": f.message, "certain": f.certain, "remedy": f.remedy}
+            for f in appraisal.preflight.findings
+        ],
+        "estimate": {
+            "usd_per_hour": estimate.usd_per_hour,
+            "ec2_usd_per_hour": estimate.ec2_usd_per_hour,
+            "fee_usd_per_hour": estimate.fee_usd_per_hour,
+            "primary_usd_per_hour": estimate.primary_usd_per_hour,
+            "floor_usd": estimate.floor_usd,
+            "likely_usd": estimate.likely_usd,
+            "likely_s": estimate.likely_s,
+            "basis": estimate.basis,
+        },
+        "warnings": [*staged.warnings, *warnings, *appraisal.warnings],
+        "refusal": None if refusal is None else {"reason": str(refusal.reason), "message": str(refusal)},
+    }
+
+
+def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: List[str]) -> None:
+    """Prints settings, nodes, dollars and findings, on standard error: they are for the person at the terminal."""
+    estimate, limits = appraisal.estimate, spec.limits
+    note(f"Settings: {', '.join(f'{name}={value}' for name, value in values.items())}\n")
+    note(table([{"NODES": g.count, "ROLE": str(g.role), "TYPE": g.inst_type, "MARKET": "on demand"} for g in spec.groups]))
+    ceiling = "" if limits.cost_per_run is None else f"; stopped at {dollars(limits.cost_per_run)}"
+    note(
+        "\n"
+        + facts(
+            {
+                "USD per hour": f"{dollars(estimate.usd_per_hour)}: EC2 {dollars(estimate.ec2_usd_per_hour)}, EMR fee "
+                f"{dollars(estimate.fee_usd_per_hour)}; of it primary node {dollars(estimate.primary_usd_per_hour)}",
+                "USD for the run": f"at least {dollars(estimate.floor_usd)}, likely {dollars(estimate.likely_usd)}"
+                f" ({seconds(estimate.likely_s)}){ceiling}",
+                "Basis": estimate.basis,
+            }
+        )
+    )
+    for finding in appraisal.preflight.findings:
+        mark = "Cannot run" if finding.certain else "Mind"
+        note(f"\n{mark}: {finding.message} {finding.remedy}".rstrip())
+    for warning in [*warnings, *(w for w in appraisal.warnings if w not in {f.message for f in appraisal.preflight.findings})]:
+        note(f"\nMind: {warning}")
+    if appraisal.refusal is not None:
+        note(f"\nRefused: {appraisal.refusal.reason}: {appraisal.refusal}")

@@ -1,0 +1,123 @@
+"""`servo-emr runs` and `show`: the records of the workspace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import typer
+
+from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table, when
+from servo_emr.cli.settings_file import file_of, load
+from servo_emr.domain.errors import UsageError
+from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import is_run_id
+from servo_emr.lifecycle.guards import spent
+from servo_emr.wiring import Live, assemble
+
+__all__ = ["page", "row", "runs", "show"]
+
+
+def row(record: RunRecord) -> dict[str, str]:
+    """A run in one line of a table."""
+    return {
+        "RUN": record.run_id,
+        "WHEN (UTC)": when(record.created_at),
+        "SETTINGS": " ".join(str(value) for value in record.settings.values()),
+        "STATE": str(record.state),
+        "OUTCOME": record.reason or "",
+        "DURATION": seconds(record.phases.get("duration")),
+        "USD": dollars(spent(record)),
+        "CLUSTER": record.cluster_id or "",
+    }
+
+
+def runs(
+    context: typer.Context,
+    limit: int = typer.Option(50, "-n", "--limit", min=1, help="At most so many, the newest."),
+    output: Output = OUTPUT,
+) -> None:
+    """List the runs of the workspace, newest first."""
+    live = assemble(load(file_of(context.obj)), note)
+    records = asyncio.run(_newest(live, limit))
+    if output is Output.JSON:
+        emit_json([record.to_json() for record in records])
+    elif records:
+        typer.echo(table([row(record) for record in records]))
+    else:
+        typer.echo(f"No runs yet in {live.workspace.uri}.")
+
+
+async def _newest(live: Live, limit: int) -> list[RunRecord]:
+    records: list[RunRecord] = []
+    async for record in live.workspace.records():
+        records.append(record)
+        if len(records) >= limit:
+            break
+    return records
+
+
+def show(context: typer.Context, run: str = typer.Argument(..., metavar="RUN"), output: Output = OUTPUT) -> None:
+    """Show all that is known of one run."""
+    if not is_run_id(run):
+        raise UsageError(f"{run!r} is not a run's id; `servo-emr runs` lists them")
+    live = assemble(load(file_of(context.obj)), note)
+    found = asyncio.run(live.workspace.record(run))
+    if found is None:
+        raise UsageError(f"there is no run {run} in {live.workspace.uri}; `servo-emr runs` lists them")
+    if output is Output.JSON:
+        emit_json(found[0].to_json())
+    else:
+        typer.echo(page(found[0]))
+
+
+def page(record: RunRecord) -> str:
+    """All that is known of one run, for people."""
+    cost: dict[str, Any] = dict(record.cost or {})
+    parts = [
+        facts(
+            {
+                "Run": record.run_id,
+                "When (UTC)": f"{when(record.created_at)} to {when(record.ended_at)}",
+                "Outcome": f"{record.reason or 'not yet'} ({record.state})",
+                "Settings": ", ".join(f"{name}={value}" for name, value in record.settings.items()),
+                "Cluster": record.cluster_id,
+                "Notebook SHA-256": record.notebook_sha256,
+                "Message": record.message,
+                "What to do": record.remedy,
+            }
+        ),
+        _block("Phases", {name: seconds(value) for name, value in record.phases.items()}),
+        _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in record.metrics.items()}),
+        _block("Without a value", record.missing),
+        _block(
+            "Dollars",
+            {
+                "total": dollars(cost.get("usd")),
+                "EC2": dollars(cost.get("ec2_usd")),
+                "EMR fee": dollars(cost.get("fee_usd")),
+                "while the job ran": dollars(cost.get("job_usd")),
+                "basis": cost.get("basis"),
+                "note": "; ".join(cost.get("notes", ())),
+            }
+            if cost
+            else {"so far": f"{dollars(record.cost_so_far)} (running total, no bill)"},
+        ),
+        _block("Cause", {key: value for key, value in record.cause.items() if key != "errors"}),
+        _block("Left behind", record.urls),
+        _block("Details", {key: _shown(value) for key, value in record.details.items() if key != "instances"}),
+    ]
+    parts += [f"Mind: {warning}" for warning in record.warnings]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _block(title: str, pairs: Any) -> str:
+    body = facts(pairs)
+    return f"{title}\n" + "\n".join(f"  {line}" for line in body.splitlines()) if body else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return ("\n" + value).replace("\n", "\n    ").rstrip() if "\n" in value else value
+    return json.dumps(value, indent=1, ensure_ascii=False).replace("\n", "\n    ")

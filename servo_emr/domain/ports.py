@@ -1,0 +1,284 @@
+"""What the policy needs of the world: few verbs each, with the promises that every implementation keeps.
+
+All `async` verbs are called from one event loop and return to it; blocking work is done off the loop by the
+implementation. Nothing but `RunError`, `LaunchUnclear` and `Conflict` (domain.errors) leaves a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from servo_emr.domain.errors import Reason
+from servo_emr.domain.run import Cost, JobEvidence, Observation, RunRecord, Usage
+from servo_emr.domain.spec import RunKey, RunSpec
+
+__all__ = [
+    "Clock",
+    "Document",
+    "Estimate",
+    "Evidence",
+    "Finding",
+    "Found",
+    "Handle",
+    "LaunchTarget",
+    "LogTail",
+    "Package",
+    "Packer",
+    "Preflight",
+    "PriceBook",
+    "PriceSource",
+    "Prices",
+    "Rate",
+    "Workspace",
+]
+
+
+@dataclass(frozen=True)
+class Handle:
+    """One cluster of ours."""
+
+    cluster_id: str
+    key: RunKey
+
+
+@dataclass(frozen=True)
+class Found:
+    """A cluster that carries our key, alive or dead."""
+
+    handle: Handle
+    alive: bool
+    created: float | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a preflight noticed. `certain` findings mean that the run cannot work, the others are warnings."""
+
+    reason: Reason
+    message: str
+    certain: bool
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What read-only calls say of a spec: findings, the vCPUs of each type where the service told them, and those of
+    the spec's subnets in whose zones every type is offered (all of them where that could not be asked)."""
+
+    findings: tuple[Finding, ...] = ()
+    vcpus: Mapping[str, int] = field(default_factory=dict)
+    subnet_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogTail:
+    """The end of one log of a step. `uri` is set also when the object is not there (yet): then `text` is None."""
+
+    name: str
+    uri: str
+    text: str | None
+
+
+class LaunchTarget(Protocol):
+    """One flavour of EMR. Waiting, backoff and deadlines belong to `lifecycle`, never here."""
+
+    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
+        """The exact API request that `submit` would send. Pure: no I/O, equal arguments give equal requests."""
+        ...
+
+    async def preflight(self, spec: RunSpec) -> Preflight:
+        """Read-only calls. What may not be asked becomes a finding that says so, never an error or silence."""
+        ...
+
+    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+        """Makes one call, once. The caller must see it through: cancelling the awaiting task does not undo it.
+
+        Raises:
+            RunError: refused: nothing was made.
+            LaunchUnclear: a cluster may exist: ask `find` before anything else.
+        """
+        ...
+
+    async def find(self, workspace_id: str) -> list[Found]:
+        """All clusters whose name holds the workspace's key, exactly; every page is read."""
+        ...
+
+    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+        """Looks once and never waits; one call where one is enough. `last` is the look before this one."""
+        ...
+
+    async def usage(self, handle: Handle) -> Usage:
+        """Every instance row that the cluster ever had; complete only once it has ended."""
+        ...
+
+    async def logs(self, handle: Handle, spec: RunSpec, step_id: str) -> list[LogTail]:
+        """The ends of a step's logs, as far as they have arrived. Never raises for a log that is not there."""
+        ...
+
+    async def release(self, handle: Handle) -> None:
+        """Asks for the cluster's end. May be repeated; safe on a cluster that has ended or never was."""
+        ...
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON document of the workspace with the version that a conditional write compares."""
+
+    body: dict[str, Any]
+    version: str
+
+
+class Workspace(Protocol):
+    """Documents and artefacts under one prefix; nothing outside it is ever written or deleted.
+
+    Every write replaces a whole object: a reader sees the old or the new, never half.
+    """
+
+    uri: str
+
+    async def identity(self) -> str:
+        """The workspace's random id, made once by the first who asks, the same for everybody afterwards."""
+        ...
+
+    async def document(self, name: str) -> Document | None:
+        """The document of that name, or None."""
+        ...
+
+    async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
+        """Writes a document if its version is still `expected` (None: if there is none) and returns the new version.
+
+        Raises:
+            Conflict: somebody was there first.
+        """
+        ...
+
+    async def save(self, record: RunRecord, expected: str | None) -> str:
+        """Writes a run's record under the same condition as `write`."""
+        ...
+
+    async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
+        """A run's record with its version, or None."""
+        ...
+
+    def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
+        """The records of all runs, newest first; with `since` only those created on that UTC day or later."""
+        ...
+
+    async def put(self, run_id: str, name: str, body: bytes) -> None:
+        """Writes an artefact of a run."""
+        ...
+
+    async def get(self, run_id: str, name: str) -> bytes | None:
+        """Reads an artefact of a run, or None."""
+        ...
+
+    async def read(self, uri: str) -> bytes:
+        """Reads an object that the user named (an s3:// URI, inside the workspace or not)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rate:
+    """USD per instance-hour of one type: EC2 on demand and the EMR fee, with where and when they are from."""
+
+    inst_type: str
+    region: str
+    ec2: float
+    fee: float
+    ec2_source: str
+    fee_source: str
+    fee_estimated: bool
+    vcpus: int
+    memory_gib: float
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The rates that one source gave."""
+
+    rates: Mapping[str, Rate]
+    source: str
+
+
+class PriceSource(Protocol):
+    """Somewhere prices come from. A source that does not know a type leaves it out; it never invents one."""
+
+    async def prices(self, region: str, inst_types: Sequence[str]) -> Prices:
+        """The rates of those of the types that this source knows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run of a spec would cost, in USD: per hour of the whole cluster; floor and likely for the run."""
+
+    usd_per_hour: float
+    ec2_usd_per_hour: float
+    fee_usd_per_hour: float
+    primary_usd_per_hour: float
+    floor_usd: float
+    likely_usd: float
+    likely_s: float
+    basis: str
+
+
+class PriceBook(Protocol):
+    """Usage into dollars. An unknown price is an error that says which source was asked, never 0."""
+
+    async def estimate(self, spec: RunSpec, provisioning_s: float, job_s: float) -> Estimate:
+        """What a run would cost before it is launched.
+
+        Raises:
+            OperatorError: operator/price.
+        """
+        ...
+
+    async def bill(self, usage: Usage, measured: Sequence[tuple[float, float]]) -> Cost:
+        """What a run did cost; `measured` are the intervals of the measured steps.
+
+        Raises:
+            OperatorError: operator/price, also for a row whose times make no sense.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Package:
+    """What is uploaded for one run: file name -> bytes, and the notebook's SHA-256 (hexadecimal)."""
+
+    files: Mapping[str, bytes]
+    notebook_sha256: str
+
+
+class Packer(Protocol):
+    """Makes a job into the files that its run needs."""
+
+    async def pack(self, spec: RunSpec, key: RunKey) -> Package:
+        """Reads the notebook, checks it, and returns everything to upload.
+
+        Raises:
+            OperatorError: operator/notebook: it is missing, is none, or does not know a parameter.
+        """
+        ...
+
+
+class Evidence(Protocol):
+    """What a finished run shows: notebook, result."""
+
+    async def collect(self, run_id: str, spec: RunSpec, wanted: Sequence[str]) -> JobEvidence:
+        """Reads the executed notebook and result.json back. A result of another run is no result."""
+        ...
+
+
+class Clock(Protocol):
+    """Time for the policy. Simulated clocks implement it too; nobody else waits or asks for the time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns when `seconds` of this clock have passed."""
+        ...

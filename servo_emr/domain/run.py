@@ -1,0 +1,289 @@
+"""A run while it lives and after it: its states, what one look shows, its usage, its cost, its record.
+
+Times are seconds since the epoch (UTC) as floats, money is USD, so that a record is plain JSON.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from servo_emr.domain.errors import Reason, RunError, Verdict
+from servo_emr.domain.spec import RunSpec, plain
+
+__all__ = [
+    "BilledInstance",
+    "Cost",
+    "InstanceRow",
+    "JobEvidence",
+    "Observation",
+    "RunRecord",
+    "RunState",
+    "StepLook",
+    "StepState",
+    "Timeline",
+    "Usage",
+    "measured_seconds",
+    "union_seconds",
+]
+
+SCHEMA = 1
+
+
+class RunState(enum.StrEnum):
+    """The phases of a run, in order. A run only ever moves forward; VERIFIED is terminal: the cluster is seen dead."""
+
+    QUEUED = "queued"
+    PROVISIONING = "provisioning"
+    BOOTSTRAPPING = "bootstrapping"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    ENDING = "ending"
+    VERIFIED = "verified"
+
+    @property
+    def order(self) -> int:
+        """Position in the life of a run."""
+        return _ORDER[self]
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing of the run can still cost money."""
+        return self is RunState.VERIFIED
+
+
+_ORDER = {state: position for position, state in enumerate(RunState)}
+
+
+class StepState(enum.StrEnum):
+    """What became of one step, in our words. Only COMPLETED is success."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the step can no longer change."""
+        return self not in (StepState.PENDING, StepState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When something was created, ready (for a step: started) and ended; None where it has not, or is not known."""
+
+    created: float | None = None
+    ready: float | None = None
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class StepLook:
+    """One step as last seen. `failure` holds the service's own words on a failed step: reason, message, log file."""
+
+    step_id: str
+    name: str
+    state: StepState
+    timeline: Timeline = Timeline()
+    failure: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One look at a cluster. Fields that the look did not ask for are carried over from the look before.
+
+    `cause_code` and `cause_message` are the service's StateChangeReason, `errors` its ErrorDetails;
+    `end_reason` is what they mean in our closed list, None while nothing has gone wrong.
+    """
+
+    state: RunState
+    timeline: Timeline = Timeline()
+    steps: tuple[StepLook, ...] = ()
+    cause_code: str = ""
+    cause_message: str = ""
+    errors: tuple[Mapping[str, Any], ...] = ()
+    end_reason: Reason | None = None
+    protected: bool = False
+
+    @property
+    def steps_ended(self) -> bool:
+        """Whether there are steps and none of them can still change."""
+        return bool(self.steps) and all(step.state.ended for step in self.steps)
+
+    @property
+    def step_failed(self) -> StepLook | None:
+        """The first step that ended otherwise than COMPLETED, oldest first."""
+        return next((s for s in self.steps if s.state.ended and s.state is not StepState.COMPLETED), None)
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One instance that the cluster ever had, a replaced one included. `group` is the service's id of its group."""
+
+    instance_id: str
+    inst_type: str
+    group: str
+    market: str
+    state: str
+    timeline: Timeline = Timeline()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Everything that was running on our account for one run."""
+
+    region: str
+    rows: tuple[InstanceRow, ...]
+    steps: tuple[StepLook, ...] = ()
+
+
+@dataclass(frozen=True)
+class BilledInstance:
+    """The bill of one instance row: seconds billed, EC2 and EMR fee apart, in USD."""
+
+    instance_id: str
+    inst_type: str
+    group: str
+    seconds: float
+    ec2_usd: float
+    fee_usd: float
+    ended: bool = True
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run cost, with its basis. All figures in USD and hours; see docs for what is not included.
+
+    job_usd is the share of the time in which the measured steps ran, None when it is not known.
+    """
+
+    usd: float
+    ec2_usd: float
+    fee_usd: float
+    node_hours: float
+    job_usd: float | None
+    basis: str
+    instances: tuple[BilledInstance, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobEvidence:
+    """What a finished run shows of its job.
+
+    problem is None only when result.json of this very run says succeeded and no cell holds an error.
+    metrics holds the values that were found; missing says for each other metric why it has none.
+    """
+
+    problem: RunError | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is known of one run; replaced whole at every transition and read back after a restart."""
+
+    run_id: str
+    workspace_id: str
+    created_at: float
+    identity: str
+    spec: Mapping[str, Any]
+    notebook_sha256: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+    state: RunState = RunState.QUEUED
+    cluster_id: str | None = None
+    verdict: Verdict | None = None
+    reason: str | None = None
+    message: str = ""
+    remedy: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[StepLook, ...] = ()
+    timeline: Timeline = Timeline()
+    cause: Mapping[str, Any] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    cost: Mapping[str, Any] | None = None
+    cost_so_far: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
+    ended_at: float | None = None
+    answered_at: float | None = None
+    unreleased: bool = False
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values, a superset of what `from_json` reads."""
+        document: dict[str, Any] = plain(self)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RunRecord:
+        """The record in a document that `to_json` made.
+
+        Raises:
+            ValueError: the document is of another schema or lacks a field; the message names it.
+        """
+        if document.get("schema") != SCHEMA:
+            raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
+        try:
+            values = dict(document)
+            values["state"] = RunState(values["state"])
+            values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None
+            values["timeline"] = Timeline(**values["timeline"])
+            values["steps"] = tuple(_step(step) for step in values["steps"])
+            values["warnings"] = tuple(values["warnings"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the record cannot be read: {error}") from error
+
+    def moved(self, state: RunState, **changes: Any) -> RunRecord:
+        """The record in a later state; a state that is not later is left as it is."""
+        later = state if state.order > self.state.order else self.state
+        return replace(self, state=later, **changes)
+
+
+def _step(document: Mapping[str, Any]) -> StepLook:
+    return StepLook(
+        **{
+            **document,
+            "state": StepState(document["state"]),
+            "timeline": Timeline(**document["timeline"]),
+        }
+    )
+
+
+def union_seconds(intervals: Sequence[tuple[float, float]]) -> float:
+    """Length in seconds of the union of intervals (start, end); an interval that ends before it starts is an error."""
+    total, reach = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        if end < start:
+            raise ValueError(f"an interval ends {start - end:.3f} s before it starts")
+        total += max(0.0, end - max(start, reach))
+        reach = max(reach, end)
+    return total
+
+
+def measured_intervals(spec: RunSpec, steps: Sequence[StepLook]) -> list[tuple[float, float]]:
+    """(start, end) of the measured steps that ran. Steps are matched by their position in the request, not by value."""
+    return [
+        (look.timeline.ready, look.timeline.ended)
+        for step, look in zip(spec.steps, steps, strict=False)
+        if step.measured and look.timeline.ready is not None and look.timeline.ended is not None
+    ]
+
+
+def measured_seconds(spec: RunSpec, steps: Sequence[StepLook]) -> float | None:
+    """`duration` in seconds by the service's own clock, or None when a measured step has no start or end."""
+    wanted = sum(step.measured for step in spec.steps)
+    intervals = measured_intervals(spec, steps)
+    return union_seconds(intervals) if len(intervals) == wanted else None

@@ -1,0 +1,104 @@
+"""What one trial asks for beyond its settings: `control.userdata.emr`, and the references in job parameters. Pure.
+
+    {parameters: {name: value}, deadline_s: seconds, max_cost_usd: dollars}
+
+Parameters only of names that `job.parameters` has; anything else is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from servo_emr.domain.errors import OperatorError, Reason
+from servo_emr.domain.spec import RunSpec, canonical
+
+__all__ = ["references", "resolve", "with_userdata"]
+
+_REFERENCE = re.compile(r"\{([a-z]+\.[a-z_]+|run_id)\}")
+_KEYS = ("parameters", "deadline_s", "max_cost_usd")
+
+
+def references(value: Any) -> set[str]:
+    """The names that the texts in a parameter's value refer to: "run_id" or a component.setting."""
+    if isinstance(value, str):
+        return set(_REFERENCE.findall(value))
+    if isinstance(value, Mapping):
+        return set().union(*(references(item) for item in value.values()))
+    if isinstance(value, (list, tuple)):
+        return set().union(*(references(item) for item in value))
+    return set()
+
+
+def resolve(value: Any, known: Mapping[str, Any]) -> Any:
+    """A parameter's value with its known references filled. A text that is one reference takes the referred type."""
+    if isinstance(value, str):
+        whole = _REFERENCE.fullmatch(value)
+        if whole and whole[1] in known:
+            return known[whole[1]]
+        return _REFERENCE.sub(lambda match: str(known.get(match[1], match[0])), value)
+    if isinstance(value, Mapping):
+        return {key: resolve(item, known) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [resolve(item, known) for item in value]
+    return value
+
+
+def with_userdata(spec: RunSpec, userdata: object) -> RunSpec:
+    """`spec` with what the trial's userdata asks for.
+
+    Raises:
+        OperatorError: operator/userdata, naming the key.
+    """
+    if userdata is None:
+        return spec
+    if not isinstance(userdata, Mapping):
+        raise _refused("control.userdata.emr", "is not an object")
+    for key in userdata:
+        if key not in _KEYS:
+            raise _refused(f"control.userdata.emr.{_short(key)}", f"is not one of {', '.join(_KEYS)}")
+    limits = spec.limits
+    for key in ("deadline_s", "max_cost_usd"):
+        if userdata.get(key) is not None:
+            limits = replace(limits, **{key: _positive(f"control.userdata.emr.{key}", userdata[key])})
+    values = spec.job.parameter_values
+    overrides = userdata.get("parameters") or {}
+    if not isinstance(overrides, Mapping):
+        raise _refused("control.userdata.emr.parameters", "is not an object")
+    for name, value in overrides.items():
+        if name not in values:
+            known = _listed(values)
+            raise _refused(f"control.userdata.emr.parameters.{_short(name)}", f"is not in emr.job.parameters ({known})")
+        values[name] = value
+    try:
+        parameters = canonical(values)
+    except (ValueError, TypeError) as error:
+        raise _refused("control.userdata.emr.parameters", f"holds what JSON cannot say: {error}") from error
+    return replace(spec, limits=limits, job=replace(spec.job, parameters=parameters))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "there are none"
+
+
+def _short(key: object) -> str:
+    return json.dumps(str(key))[:60]
+
+
+def _positive(place: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise _refused(place, "is not a number above 0")
+    return float(value)
+
+
+def _refused(place: str, what: str) -> OperatorError:
+    return OperatorError(
+        f"{place} {what}.",
+        Reason.USERDATA,
+        remedy="Correct what the optimizer sends, or emr.job.parameters in servo.yaml.",
+        public="userdata refused",
+    )

@@ -1,0 +1,184 @@
+"""The composition root of one emulator process: builds the parts, runs them until told to stop, and cleans up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from servo_emr.emulator.admin import Admin
+from servo_emr.emulator.calls import CallLog, Recorded
+from servo_emr.emulator.driver import Driver
+from servo_emr.emulator.emr import EmrApplication
+from servo_emr.emulator.ids import Ids
+from servo_emr.emulator.region import Regions
+from servo_emr.emulator.router import AwsRouter, Gate
+from servo_emr.emulator.s3 import Objects, OneWriterAtATime
+from servo_emr.emulator.server import Server
+from servo_emr.emulator.timing import Durations, Ernest, ModelDurations, WallDurations
+from servo_emr.emulator.webhdfs import WebHdfs
+from servo_emr.emulator.work import RealMachine
+from servo_emr.emulator.world import World
+
+__all__ = ["Data", "Emulator", "Settings", "run"]
+
+_PARENT_LOOKS = 0.5  # real seconds between two looks at who our parent is
+
+_BANNER = """\
+EMULATOR. Not AWS: clusters exist on this machine only, and no figure from it is AWS's.
+Bootstrap actions and steps run as real processes with the rights of whoever started this.
+{durations} Seed {seed}: the same seed gives the same ids and the same spread.
+"""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A folder to be found at s3://bucket/prefix."""
+
+    bucket: str
+    prefix: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`speed`: seconds of W a real second, 0 for a W driven by hand. `law` None: real durations (wall).
+
+    `process_cap`: real seconds that a process may run under a law. `cores`: what a node's Spark uses.
+    """
+
+    port: int = 0
+    speed: float = 1.0
+    law: Ernest | None = None
+    noise: float = 0.02
+    seed: str = field(default_factory=lambda: secrets.token_hex(4))
+    process_cap: float = 1800.0
+    cores: int = 2
+    region: str = "us-east-1"
+    data: Sequence[Data] = ()
+    with_parent: bool = False
+
+
+class Emulator:
+    """One emulator. Raises OSError when its port cannot be had, ValueError for data that S3 refuses."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._defective = False
+        writers = threading.RLock()
+        self._objects = Objects(writers)
+        self._regions = Regions()
+        self._root = Path(tempfile.mkdtemp(prefix="servo-emr-emulator-"))
+        ids = Ids(settings.seed)
+        self._machine = RealMachine(
+            root=self._root,
+            endpoint=lambda: self.url,
+            objects=self._objects,
+            cores=settings.cores,
+            cap=settings.process_cap if settings.law is not None else None,
+            over=lambda: self._driver.wake(),
+        )
+        world = World(now=time.time(), ids=ids, machine=self._machine, durations=self._durations(ids))
+        self._driver = Driver(world, speed=settings.speed, defect=self._defect)
+        try:
+            self._server = Server(settings.port, self._application(writers))
+        except OSError:
+            shutil.rmtree(self._root)
+            raise
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    def start(self) -> None:
+        """Everything is ready when this returns. Raises ValueError, OSError for data that cannot be put."""
+        self._regions.make_default_roles()
+        for data in self._settings.data:
+            self._objects.upload(data.folder, data.bucket, data.prefix, self._settings.region)
+        self._driver.start()
+        threading.Thread(target=self._server.serve_forever, name="emulator-http", daemon=True).start()
+        if self._settings.with_parent:
+            threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
+
+    def stop(self) -> None:
+        """Makes `wait` return. Called from any thread, or from a signal handler."""
+        self._stop.set()
+
+    def wait(self) -> bool:
+        """Until `stop`; False when a defect of the emulator stopped it."""
+        self._stop.wait()
+        return not self._defective
+
+    def close(self) -> None:
+        """Ends all processes and removes all scratch folders."""
+        self._driver.close()
+        self._server.server_close()
+        self._machine.close()
+
+    def _application(self, writers: threading.RLock) -> Gate:
+        calls = CallLog()
+        moto = DomainDispatcherApplication(create_backend_app)
+        aws = AwsRouter(emr=EmrApplication(self._driver, self._regions), others=OneWriterAtATime(moto, writers))
+        return Gate(
+            admin=Admin(self._driver, calls),
+            webhdfs=WebHdfs(lambda: self.url),
+            aws=Recorded(aws, calls, now=lambda: self._driver.clock()[0]),
+        )
+
+    def _durations(self, ids: Ids) -> Durations:
+        law = self._settings.law
+        if law is None:
+            return WallDurations()
+        return ModelDurations(ids, self._regions.cores, law, self._settings.noise)
+
+    def _defect(self, error: BaseException) -> None:
+        traceback.print_exception(error)
+        self._defective = True
+        self._stop.set()
+
+    def _watch_parent(self, parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_LOOKS)
+        self._stop.set()
+
+
+def run(settings: Settings) -> int:
+    """One emulator, until SIGTERM, SIGINT or, on demand, the end of the parent; the exit status.
+
+    Prints a banner on standard error and `listening on URL`, once ready, on standard output. Raises OSError when the
+    port cannot be had and ValueError for data that S3 refuses.
+    """
+    emulator = Emulator(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: emulator.stop())
+    try:
+        emulator.start()
+        print(_banner(settings), end="", file=sys.stderr, flush=True)
+        print(f"listening on {emulator.url}", flush=True)
+        return 0 if emulator.wait() else 1
+    finally:
+        emulator.close()
+
+
+def _banner(settings: Settings) -> str:
+    if settings.law is None:
+        durations = "Durations are this machine's (wall)."
+    else:
+        law = settings.law
+        durations = (
+            f"Durations follow a model, not this machine: a={law.a:g} b={law.b:g} c={law.c:g} d={law.d:g} s, "
+            f"noise {settings.noise:g}."
+        )
+    return _BANNER.format(durations=durations, seed=settings.seed)

@@ -1,0 +1,77 @@
+"""Who answers which request: EMR's world, the admin routes, the WebHDFS gateway, or moto.
+
+Also the gate: what a web page could make a browser send is refused, because a step has the rights of whoever
+started the emulator.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from servo_emr.emulator.admin import ADMIN_PREFIX
+from servo_emr.emulator.emr import TARGET_PREFIX
+from servo_emr.emulator.naming import scope_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["WEBHDFS_PREFIX", "AwsRouter", "Gate"]
+
+WEBHDFS_PREFIX = "/webhdfs/v1"
+
+
+class Gate:
+    """The outermost application: no browser, loopback only; then admin, WebHDFS or AWS."""
+
+    def __init__(self, *, admin: WSGIApplication, webhdfs: WSGIApplication, aws: WSGIApplication) -> None:
+        self._admin = admin
+        self._webhdfs = webhdfs
+        self._aws = aws
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "HTTP_ORIGIN" in environ:
+            return _refuse(start_response, "requests from web pages (with an Origin) are refused")
+        if not _loopback(environ.get("HTTP_HOST", "")):
+            return _refuse(start_response, "the Host is not loopback")
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(ADMIN_PREFIX):
+            return self._admin(environ, start_response)
+        if path.startswith(f"{WEBHDFS_PREFIX}/") and "op" in parse_qs(environ.get("QUERY_STRING", "")):
+            return self._webhdfs(environ, start_response)
+        return self._aws(environ, start_response)
+
+
+class AwsRouter:
+    """EMR requests to `emr`, with the region that they were signed for; all else to `others`."""
+
+    def __init__(self, *, emr: WSGIApplication, others: WSGIApplication) -> None:
+        self._emr = emr
+        self._others = others
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        scope = scope_of(environ)
+        if scope is not None and scope.service == "elasticmapreduce":
+            environ["servo_emr.region"] = scope.region
+            return self._emr(environ, start_response)
+        if scope is None and environ.get("HTTP_X_AMZ_TARGET", "").startswith(TARGET_PREFIX):
+            return self._emr(environ, start_response)
+        return self._others(environ, start_response)
+
+
+def _refuse(start_response: StartResponse, why: str) -> Iterable[bytes]:
+    body = f"{why}\n".encode()
+    start_response("403 Forbidden", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,68 @@
+"""The ports of the world: what a cluster's life needs of the world around it, and what the world needs of reality.
+
+Promises only. Nothing here knows documents, HTTP or real time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from servo_emr.emulator.events import Event, Job
+from servo_emr.emulator.ids import Ids
+from servo_emr.emulator.records import Cluster, Instance, Step
+from servo_emr.emulator.timing import Durations, Provisioning
+
+__all__ = ["Activity", "Machine", "Stage"]
+
+
+class Machine(Protocol):
+    """Where bootstrap actions and steps really run. Nothing but `boot` raises: a job that cannot start has failed."""
+
+    def boot(self, cluster: Cluster) -> None:
+        """Makes the cluster's node. Raises OSError."""
+
+    def bootstrap(self, cluster: Cluster, index: int) -> Job: ...
+
+    def step(self, cluster: Cluster, step: Step) -> Job: ...
+
+    def outcome(self, job: Job) -> str:
+        """How an ended job ended, in words."""
+
+    def log_file(self, cluster: Cluster, step: Step) -> str | None:
+        """The URI that the step's standard error will have; None without a log URI."""
+
+    def publish_step(self, cluster: Cluster, step: Step) -> None:
+        """Puts the logs of an ended step where its cluster's log URI says."""
+
+    def publish_bootstrap(self, cluster: Cluster, index: int, instance: Instance) -> None: ...
+
+    def shut_down(self, cluster: Cluster) -> None:
+        """Ends the node and everything on it. May be repeated."""
+
+
+class Activity(Protocol):
+    """A job under way in the world."""
+
+    @property
+    def job(self) -> Job: ...
+
+    def drop(self) -> None:
+        """Its end will not be heard of."""
+
+
+class Stage(Protocol):
+    """What a life needs of the world around it."""
+
+    ids: Ids
+    times: Provisioning
+    durations: Durations
+    machine: Machine
+
+    @property
+    def now(self) -> float: ...
+
+    def schedule(self, at: float, action: Callable[[], None]) -> Event: ...
+
+    def perform(self, job: Job, seconds: float | None, ended: Callable[[], None]) -> Activity:
+        """`ended` is called after `seconds` on W, or when the job really ends if that is None."""

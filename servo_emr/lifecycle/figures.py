@@ -1,0 +1,88 @@
+"""The figures of a finished run: phases by the service's own clock, metrics, what is missing and why. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from servo_emr.domain.run import Cost, JobEvidence, Observation, RunRecord, Usage, measured_seconds
+from servo_emr.domain.spec import RunSpec
+
+__all__ = ["BUILT_IN", "expected_seconds", "figures", "phases"]
+
+BUILT_IN = {
+    "duration": "s",
+    "cost": "USD",
+    "billed_cost": "USD",
+    "job_cost": "USD",
+    "provisioning_time": "s",
+    "bootstrap_time": "s",
+    "teardown_time": "s",
+    "total_time": "s",
+    "node_hours": "h",
+}
+"""The metrics that every run has, with their units."""
+
+_HISTORY = 50
+
+
+def phases(spec: RunSpec, look: Observation, usage: Usage | None) -> dict[str, float]:
+    """Seconds of each phase, from EMR's own timelines; a phase whose ends are not both known is left out.
+
+    provisioning_time: from the launch to the creation of the last instance that was there from the start;
+    bootstrap_time: from then to the cluster's readiness (boot, bootstrap actions, applications);
+    teardown_time: from the last step's end to the cluster's end; total_time: the cluster's whole life.
+    """
+    line = look.timeline
+    created = [row.timeline.created for row in usage.rows if row.timeline.created is not None] if usage else []
+    if line.ready is not None:
+        created = [at for at in created if at <= line.ready]
+    fulfilled = max(created, default=None)
+    ends = [step.timeline.ended for step in look.steps if step.timeline.ended is not None]
+    spans = {
+        "provisioning_time": (line.created, fulfilled),
+        "bootstrap_time": (fulfilled, line.ready),
+        "teardown_time": (max(ends, default=None), line.ended),
+        "total_time": (line.created, line.ended),
+    }
+    found = {
+        name: end - start
+        for name, (start, end) in spans.items()
+        if start is not None and end is not None and end >= start
+    }
+    duration = measured_seconds(spec, look.steps)
+    return found if duration is None else {"duration": duration, **found}
+
+
+def figures(
+    wanted: Iterable[str], times: Mapping[str, float], cost: Cost | None, evidence: JobEvidence | None
+) -> tuple[dict[str, float], dict[str, str]]:
+    """(values, reasons): the wanted metrics that have a value, and for each other one why it has none."""
+    dollars = {} if cost is None else {"cost": cost.usd, "billed_cost": cost.usd, "node_hours": cost.node_hours}
+    if cost is not None and cost.job_usd is not None:
+        dollars["job_cost"] = cost.job_usd
+    known = {**times, **dollars, **(evidence.metrics if evidence else {})}
+    values: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for name in wanted:
+        value = known.get(name)
+        if value is not None and math.isfinite(value):
+            values[name] = value
+        elif name in BUILT_IN:
+            missing[name] = "the bill could not be made" if BUILT_IN[name] in ("USD", "h") else "EMR gives no times"
+        else:
+            missing[name] = (evidence.missing.get(name) if evidence else None) or "the job did not report it"
+    return values, missing
+
+
+def expected_seconds(spec: RunSpec, history: Iterable[RunRecord]) -> float:
+    """How long the job is expected to take: the median of like runs that succeeded, else what servo.yaml guesses."""
+    groups = [[str(g.role), g.inst_type, g.count] for g in spec.groups]
+    like = [
+        record.phases["duration"]
+        for record in list(history)[:_HISTORY]
+        if record.verdict == "succeeded"
+        and "duration" in record.phases
+        and [[g["role"], g["inst_type"], g["count"]] for g in record.spec.get("groups", [])] == groups
+    ]
+    return sorted(like)[len(like) // 2] if like else spec.job.expected_s

@@ -1,0 +1,166 @@
+"""Limits: what may be launched at all, and what makes a running run stop.
+
+`admit` is asked when settings are adjusted and again right before a launch, whoever asked for it.
+`Ceilings` is asked at every look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from servo_emr.domain.errors import Censored, ConfigurationError, OperatorError, Reason, RunError, failure
+from servo_emr.domain.ports import Estimate, Preflight
+from servo_emr.domain.run import Observation, RunRecord, RunState
+from servo_emr.domain.spec import RunSpec
+
+__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "spent", "within_budget"]
+
+JOB_GRACE_S = 300.0
+"""How much longer than the limit on the cluster a step may run before we end it: the limit there comes first."""
+
+_DAY_S = 86_400.0
+
+
+def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
+    """Refuses what certainly cannot or must not run; returns warnings about what is merely likely.
+
+    Raises:
+        RunError: the first certain finding, or a limit of servo.yaml that the spec passes.
+    """
+    limits = spec.limits
+    for finding in preflight.findings:
+        if finding.certain:
+            raise failure(finding.reason, finding.message, remedy=finding.remedy, public="preflight")
+    _within("nodes", spec.nodes, limits.nodes)
+    if limits.vcpus is not None:
+        unknown = [t for t in spec.inst_types if t not in preflight.vcpus]
+        if unknown:
+            raise OperatorError(
+                f"emr.limits.vcpus is set, and the vCPUs of {', '.join(unknown)} could not be asked.",
+                Reason.CREDENTIALS,
+                remedy="Allow elasticmapreduce:ListSupportedInstanceTypes to the servo's identity.",
+                public="the vCPUs of an instance type are not known",
+            )
+        _within("vcpus", sum(preflight.vcpus[g.inst_type] * g.count for g in spec.groups if g.count), limits.vcpus)
+    _within("cost_per_hour", estimate.usd_per_hour, limits.cost_per_hour)
+    warnings = [finding.message for finding in preflight.findings]
+    if limits.cost_per_run is not None:
+        if estimate.floor_usd > limits.cost_per_run:
+            raise ConfigurationError(
+                f"Provisioning and one minute of this cluster cost {estimate.floor_usd:.4f} USD, "
+                f"emr.limits.cost_per_run is {limits.cost_per_run:.4f}.",
+                Reason.COST_CEILING,
+                remedy="Raise the limit in servo.yaml, or keep such clusters out of emr.components.",
+                public="the cheapest possible run is above cost_per_run",
+            )
+        if estimate.likely_usd > limits.cost_per_run:
+            warnings.append(
+                f"likely cost {estimate.likely_usd:.4f} USD is above emr.limits.cost_per_run {limits.cost_per_run:.4f}: "
+                "the run may be stopped"
+            )
+    return warnings
+
+
+def _within(name: str, asked: float, limit: float | None) -> None:
+    if limit is not None and asked > limit:
+        raise ConfigurationError(
+            f"This cluster has {name} = {asked:.6g}, emr.limits.{name} is {limit:.6g}.",
+            Reason.LIMITS,
+            remedy="Raise the limit in servo.yaml, or narrow the bounds in emr.components.",
+            public=f"{name} above its limit",
+        )
+
+
+def spent(record: RunRecord) -> float:
+    """What a run cost, in USD: its bill, or the running total where there is no bill."""
+    return float(record.cost["usd"]) if record.cost else record.cost_so_far
+
+
+async def within_budget(records: Callable[[float], AsyncIterator[RunRecord]], now: float, spec: RunSpec) -> None:
+    """Refuses a launch when the runs of the last 24 hours have used up `limits.spend_per_day`.
+
+    Raises:
+        OperatorError: operator/budget.
+    """
+    limit = spec.limits.spend_per_day
+    if limit is None:
+        return
+    day = [spent(r) async for r in records(now - _DAY_S) if r.created_at > now - _DAY_S]
+    if sum(day) >= limit:
+        raise OperatorError(
+            f"{len(day)} runs of the last 24 hours cost {sum(day):.4f} USD, emr.limits.spend_per_day is {limit:.4f}.",
+            Reason.BUDGET,
+            remedy="Wait, or raise the limit in servo.yaml.",
+            public="the budget of the day is used up",
+        )
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The limits of one run while it lives. `usd_per_hour` is the whole cluster's rate."""
+
+    spec: RunSpec
+    launched: float
+    usd_per_hour: float
+
+    def cost_so_far(self, now: float) -> float:
+        """USD since the launch at the cluster's full rate, with the floor of a minute: never less than the bill."""
+        return max(now - self.launched, 60.0) * self.usd_per_hour / 3600
+
+    def passed(self, look: Observation, now: float) -> RunError | None:
+        """The limit that the run has passed, or None."""
+        limits, job = self.spec.limits, self.spec.job
+        cost = self.cost_so_far(now)
+        if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
+            return Censored("The run passed the trial's own max_cost_usd.", Reason.MAX_COST, public="stopped")
+        if limits.cost_per_run is not None and cost > limits.cost_per_run:
+            return ConfigurationError(
+                f"The run passed emr.limits.cost_per_run, {limits.cost_per_run:.4f} USD.",
+                Reason.COST_CEILING,
+                public="stopped",
+            )
+        started = self.job_started(look)
+        if started is None:
+            return self._late(look, now)
+        if limits.deadline_s is not None and now - started > limits.deadline_s:
+            return Censored("The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped")
+        if now - started > job.timeout_s + JOB_GRACE_S:
+            return ConfigurationError(
+                f"The job passed emr.job.timeout, {job.timeout_s:.0f} s, and did not end itself.",
+                Reason.JOB_TIMEOUT,
+                public="stopped",
+            )
+        return None
+
+    def _late(self, look: Observation, now: float) -> RunError | None:
+        if now - self.launched <= self.spec.limits.provisioning_s or look.state.order > RunState.RUNNING.order:
+            return None
+        return failure(
+            Reason.CAPACITY,
+            f"No step had started {self.spec.limits.provisioning_s:.0f} s after the launch; the cluster was "
+            f"{look.state}.",
+            remedy="EMR may lack capacity for these types: try other types, zones, or a later time.",
+            public="provisioning took too long",
+        )
+
+    def next_limit(self, look: Observation, now: float) -> float:
+        """Seconds until the next limit could be passed; a look is worth taking then."""
+        limits, started = self.spec.limits, self.job_started(look)
+        at = [
+            self.launched + usd / self.usd_per_hour * 3600
+            for usd in (limits.cost_per_run, limits.max_cost_usd)
+            if usd is not None and self.usd_per_hour > 0
+        ]
+        if started is None:
+            at.append(self.launched + limits.provisioning_s)
+        else:
+            at.append(started + self.spec.job.timeout_s + JOB_GRACE_S)
+            if limits.deadline_s is not None:
+                at.append(started + limits.deadline_s)
+        return min(at) - now
+
+    def job_started(self, look: Observation) -> float | None:
+        """When the first step started, by the service's clock."""
+        starts = [step.timeline.ready for step in look.steps if step.timeline.ready is not None]
+        return min(starts, default=None)

@@ -1,0 +1,68 @@
+"""After a cluster has ended: its usage, its bill, and the log tails that explain a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from servo_emr.domain.errors import RunError
+from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
+from servo_emr.domain.run import Cost, Observation, Usage, measured_intervals
+from servo_emr.domain.spec import RunSpec
+
+__all__ = ["Settle"]
+
+_USAGE_TRIES_S = (0.0, 10.0, 30.0, 60.0)
+"""An instance's end may be told later than its cluster's."""
+_LOG_TRIES_S = (0.0, 30.0, 60.0, 120.0, 120.0)
+"""Logs arrive when the cluster ends, or up to five minutes later."""
+
+
+class Settle:
+    """Reads a dead cluster's usage and logs.
+
+    Args:
+        target, book, clock: the ports.
+        warn: called with a sentence for the log.
+    """
+
+    def __init__(self, target: LaunchTarget, book: PriceBook, clock: Clock, warn: Callable[[str], None]) -> None:
+        self._target = target
+        self._book = book
+        self._clock = clock
+        self._warn = warn
+
+    async def bill(self, handle: Handle, spec: RunSpec, look: Observation) -> tuple[Usage | None, Cost | None]:
+        """(usage, cost) of an ended cluster; None for what could not be had, with the cause in the log."""
+        usage: Usage | None = None
+        for wait in _USAGE_TRIES_S:
+            if wait:
+                await self._clock.sleep(wait)
+            try:
+                usage = await self._target.usage(handle)
+            except RunError as error:
+                self._warn(f"the instances of {handle.cluster_id} could not be listed: {error.message}")
+                continue
+            if usage.rows and all(row.timeline.ended or not row.timeline.created for row in usage.rows):
+                break
+        if usage is None:
+            return None, None
+        try:
+            return usage, await self._book.bill(usage, measured_intervals(spec, look.steps))
+        except RunError as error:
+            self._warn(f"no bill for {handle.cluster_id}: {error}")
+            return usage, None
+
+    async def logs(self, handle: Handle, spec: RunSpec, look: Observation, patient: bool) -> list[dict[str, Any]]:
+        """The tails of the failed step's logs. `patient`: wait for them, because nothing else tells the cause."""
+        failed = look.step_failed
+        if failed is None or not spec.cluster.log_uri:
+            return []
+        tails = []
+        for wait in _LOG_TRIES_S if patient else _LOG_TRIES_S[:1]:
+            if wait:
+                await self._clock.sleep(wait)
+            tails = await self._target.logs(handle, spec, failed.step_id)
+            if any(tail.text for tail in tails):
+                break
+        return [{"name": tail.name, "uri": tail.uri, "text": tail.text} for tail in tails]

@@ -1,0 +1,117 @@
+"""Adjusting: spends nothing. Values are coerced, bounded, checked against AWS and the limits, then staged.
+
+The staged document is what the next measurement runs, in this process or, after a restart, in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
+from servo_emr.domain.ports import Clock, Estimate, LaunchTarget, Preflight, PriceBook, Workspace
+from servo_emr.domain.settings import Space, Value
+from servo_emr.domain.spec import RunSpec
+from servo_emr.lifecycle.guards import admit
+from servo_emr.lifecycle.watch import PROVISIONING_S
+
+__all__ = ["Appraisal", "Stage", "Staged"]
+
+DOCUMENT = "staged"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The values that the next measurement runs, by selector, and what had to be said about them."""
+
+    values: Mapping[str, Value]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """A spec before its launch: what AWS says of it, what it would cost, what is likely to go wrong."""
+
+    preflight: Preflight
+    estimate: Estimate
+    warnings: tuple[str, ...]
+    refusal: RunError | None
+
+
+class Stage:
+    """Adjust's policy.
+
+    Args:
+        target, workspace, book, clock: the ports.
+        space: the settings and their bounds.
+        base: the spec that the settings are applied to.
+    """
+
+    def __init__(
+        self, target: LaunchTarget, workspace: Workspace, book: PriceBook, clock: Clock, space: Space, base: RunSpec
+    ) -> None:
+        self._target = target
+        self._workspace = workspace
+        self._book = book
+        self._clock = clock
+        self._space = space
+        self._base = base
+
+    def spec(self, values: Mapping[str, Value]) -> RunSpec:
+        """What those values would run; every value is coerced and bounded once more."""
+        return self._space.apply(self._base, values)
+
+    async def current(self) -> Staged:
+        """The staged values as far as servo.yaml still allows them, else the configured ones.
+
+        Raises:
+            RunError: the workspace cannot be read.
+        """
+        document = await self._workspace.document(DOCUMENT)
+        return self._legal({} if document is None else document.body.get("values", {}))
+
+    def _legal(self, staged: object) -> Staged:
+        if not isinstance(staged, dict):
+            return Staged(self._space.configured, ("staged.json holds no values: the configured ones are used",))
+        values, warnings = self._space.legal(staged)
+        return Staged(values, tuple(warnings))
+
+    async def appraise(self, spec: RunSpec) -> Appraisal:
+        """Asks AWS and the price book about a spec; launches and writes nothing."""
+        estimate = await self._book.estimate(spec, PROVISIONING_S, spec.job.expected_s)
+        preflight = await self._target.preflight(spec)
+        try:
+            warnings = admit(spec, preflight, estimate)
+        except RunError as error:
+            return Appraisal(preflight, estimate, (), error)
+        return Appraisal(preflight, estimate, tuple(warnings), None)
+
+    async def adjust(
+        self, adjustments: Iterable[tuple[str, object]], warn: Callable[[str], None] = lambda text: None
+    ) -> Staged:
+        """Makes the adjustments (selector, value) on the staged values; returns the values that will run.
+
+        Raises:
+            RunError: a value is not allowed, or the cluster certainly cannot run: nothing was staged.
+        """
+        wanted = list(adjustments)
+        for _ in range(5):
+            document = await self._workspace.document(DOCUMENT)
+            before = self._legal({} if document is None else document.body.get("values", {}))
+            values = self._space.changed(before.values, wanted)
+            appraisal = await self.appraise(self.spec(values))
+            if appraisal.refusal is not None:
+                raise appraisal.refusal
+            body = {"schema": 1, "values": values, "at": self._clock.now()}
+            try:
+                await self._workspace.write(DOCUMENT, body, None if document is None else document.version)
+            except Conflict as conflict:
+                warn(f"{conflict}: the adjustment is made again on what is there now")
+                continue
+            return Staged(values, before.warnings + appraisal.warnings)
+        raise OperatorError(
+            f"{self._workspace.uri}/{DOCUMENT}.json keeps being changed by somebody else.",
+            Reason.LEASE,
+            remedy="Let only one servo drive a workspace.",
+            public="another servo drives this workspace",
+        )

@@ -1,0 +1,144 @@
+"""Looking at a run until it is decided: the pace of looks, progress, limits.
+
+A failed look never ends a run. The pace follows the run: a quarter of what is expected to remain, so that few calls
+are made, and never coarser than a tenth of what has passed allows to be missed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from servo_emr.domain.errors import RunError
+from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
+from servo_emr.domain.run import Observation, RunState
+from servo_emr.domain.spec import RunSpec
+from servo_emr.lifecycle.guards import Ceilings
+
+__all__ = ["PROVISIONING_S", "TEARDOWN_S", "Progress", "Watch", "pace"]
+
+PROVISIONING_S = 420.0
+"""What provisioning is expected to take until history says better: AWS's own documented example."""
+TEARDOWN_S = 90.0
+
+_LAUNCH_LONGEST_S = 120.0
+_LONGEST_S = 300.0
+_SHORTEST_S = 30.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known."""
+
+    run_id: str
+    cluster_id: str
+    state: RunState
+    percent: int
+    elapsed_s: float
+    cost_usd: float
+    cell: int | None = None
+    cells: int | None = None
+
+
+def pace(remaining_s: float, elapsed_s: float, launching: bool) -> float:
+    """Seconds until the next look, before jitter.
+
+    Args:
+        remaining_s: what is expected to remain of the phase; negative when it is overdue.
+        elapsed_s: what has passed since the launch.
+        launching: whether the cluster is still being made.
+    """
+    longest = _LAUNCH_LONGEST_S if launching else _LONGEST_S
+    coarse = 0.0 if launching else elapsed_s / 10
+    return min(max(_SHORTEST_S, remaining_s / 4, coarse), longest)
+
+
+class Watch:
+    """Watches one cluster.
+
+    Args:
+        target, workspace, clock: the ports.
+        tell: called with every new Progress, in the event loop.
+        warn: called with a sentence for the log.
+    """
+
+    def __init__(
+        self,
+        target: LaunchTarget,
+        workspace: Workspace,
+        clock: Clock,
+        tell: Callable[[Progress], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._target = target
+        self._workspace = workspace
+        self._clock = clock
+        self._tell = tell
+        self._warn = warn
+        self._percent = 0
+        self._cells: tuple[int, int] | None = None
+
+    async def until_decided(
+        self, handle: Handle, spec: RunSpec, ceilings: Ceilings, entered: Callable[[RunState], Awaitable[None]]
+    ) -> Observation:
+        """Looks until all steps have ended or the cluster is ending; returns the last look.
+
+        Args:
+            entered: awaited whenever the run is seen in another state than before.
+
+        Raises:
+            RunError: the run passed one of its limits.
+        """
+        look = Observation(RunState.PROVISIONING)
+        state = look.state
+        last: Observation | None = None
+        while True:
+            try:
+                look = last = await self._target.observe(handle, last)
+                if look.state is RunState.RUNNING:
+                    await self._read_cells(handle)
+            except RunError as error:
+                self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
+            now = self._clock.now()
+            self.report(handle, spec, ceilings, look.state, now)
+            if look.state is not state and look.state.order <= RunState.RUNNING.order:
+                state = look.state
+                await entered(state)
+            if look.steps_ended or look.state.order >= RunState.ENDING.order:
+                return look
+            limit = ceilings.passed(look, now)
+            if limit is not None:
+                raise limit
+            await self._clock.sleep(self._interval(look, spec, ceilings, now))
+
+    def _interval(self, look: Observation, spec: RunSpec, ceilings: Ceilings, now: float) -> float:
+        elapsed = now - ceilings.launched
+        started = ceilings.job_started(look)
+        launching = started is None
+        remaining = PROVISIONING_S - elapsed if started is None else spec.job.expected_s - (now - started)
+        wait = pace(remaining, elapsed, launching) * random.uniform(0.9, 1.1)
+        # A second beyond the limit, so that the look finds it passed.
+        return max(1.0, min(wait, ceilings.next_limit(look, now) + 1.0))
+
+    async def _read_cells(self, handle: Handle) -> None:
+        body = await self._workspace.get(handle.key.run_id, "progress.json")
+        if body is None:
+            return
+        try:
+            document = json.loads(body)
+            self._cells = (int(document["cell"]), int(document["cells"]))
+        except (ValueError, KeyError, TypeError) as error:
+            self._warn(f"progress.json of {handle.key.run_id} cannot be read: {error}")
+
+    def report(self, handle: Handle, spec: RunSpec, ceilings: Ceilings, state: RunState, now: float) -> None:
+        """Tells where the run stands, by what is expected of its phases."""
+        elapsed = now - ceilings.launched
+        whole = PROVISIONING_S + spec.job.expected_s + TEARDOWN_S
+        self._percent = max(self._percent, min(99, int(100 * elapsed / whole)))
+        cell, cells = self._cells or (None, None)
+        cost = ceilings.cost_so_far(now)
+        self._tell(
+            Progress(handle.key.run_id, handle.cluster_id, state, self._percent, elapsed, cost, cell, cells)
+        )

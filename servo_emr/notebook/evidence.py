@@ -1,0 +1,141 @@
+"""What a finished run shows of its job, read back from the workspace: result.json first, then the executed notebook.
+
+Success needs both: result.json of this very run says so, and no cell holds an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from servo_emr.domain.errors import Reason, RunError, failure
+from servo_emr.domain.ports import Workspace
+from servo_emr.domain.run import JobEvidence
+from servo_emr.domain.spec import MetricSpec, RunSpec
+from servo_emr.notebook.results import (
+    NoValue,
+    Notebook,
+    Result,
+    ResultStatus,
+    UnreadableNotebook,
+    read_notebook,
+    read_result,
+)
+
+__all__ = ["NotebookEvidence"]
+
+
+class NotebookEvidence:
+    """`domain.ports.Evidence` for a notebook.
+
+    Args:
+        workspace: where the run's artefacts are.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    async def collect(self, run_id: str, spec: RunSpec, wanted: Sequence[str]) -> JobEvidence:
+        result = read_result(await self._workspace.get(run_id, "result.json"), run_id)
+        notebook: Notebook | None = None
+        unreadable = ""
+        try:
+            notebook = read_notebook(await self._workspace.get(run_id, "output.ipynb"))
+        except UnreadableNotebook as error:
+            unreadable = str(error)
+        metrics: dict[str, float] = {}
+        missing: dict[str, str] = {}
+        for metric in spec.job.metrics:
+            if metric.name in wanted:
+                value = _value(metric, notebook)
+                if isinstance(value, NoValue):
+                    missing[metric.name] = value.why
+                else:
+                    metrics[metric.name] = value
+        problem = _problem(result, notebook, unreadable)
+        return JobEvidence(problem, metrics, missing, _facts(result, notebook))
+
+
+def _value(metric: MetricSpec, notebook: Notebook | None) -> float | NoValue:
+    if notebook is None:
+        return NoValue("there is no executed notebook")
+    if metric.source == "notebook":
+        return notebook.metric_from_notebook(metric.key)
+    return notebook.metric_from_output(metric.key)
+
+
+def _facts(result: Result, notebook: Notebook | None) -> dict[str, Any]:
+    """For the record: the error and where it was, and how long each cell took."""
+    facts: dict[str, Any] = {"result": str(result.status)}
+    if result.ename:
+        facts["cell_error"] = {
+            "cell_index": result.cell_index,
+            "ename": result.ename,
+            "evalue": result.evalue,
+            "traceback": result.traceback,
+        }
+    if notebook is not None:
+        facts["cell_seconds"] = [cell.duration_s for cell in notebook.cells]
+    return facts
+
+
+def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunError | None:
+    """The first thing that speaks against success, most telling first; None when nothing does."""
+    if result.status in (ResultStatus.ABSENT, ResultStatus.FOREIGN, ResultStatus.UNREADABLE):
+        return failure(
+            Reason.NO_RESULT,
+            f"{result.why}.",
+            remedy="The step's logs say why it did not write one.",
+            public=result.why,
+        )
+    if not result.succeeded:
+        return _unsuccessful(result)
+    if notebook is None:
+        return failure(Reason.NO_RESULT, f"result.json says succeeded, but {unreadable}.", public=unreadable)
+    if notebook.errors:
+        error = notebook.errors[0]
+        where = "a cell" if error.index is None else f"cell {error.index}"
+        return failure(
+            Reason.CELL_ERROR,
+            f"{error.ename} in {where}: {error.evalue}",
+            public=f"{error.ename} in {where}",
+            details={"cell_index": error.index, "ename": error.ename, "traceback": error.traceback},
+        )
+    return None
+
+
+def _unsuccessful(result: Result) -> RunError:
+    where = "" if result.cell_index is None else f" in cell {result.cell_index}"
+    if result.status is ResultStatus.TIMEOUT:
+        return failure(
+            Reason.JOB_TIMEOUT,
+            f"The job passed emr.job.timeout{where} and was ended on the cluster.",
+            remedy="Raise the limit in servo.yaml, or leave such small clusters out.",
+            public=f"the job passed its time limit{where}",
+        )
+    if result.status is ResultStatus.TERMINATED:
+        return failure(Reason.INTERRUPTED, f"The job was terminated from outside{where}.", public="terminated")
+    if result.jvm_lost:
+        return failure(
+            Reason.SERVICE_INTERNAL,
+            f"Spark's driver was lost while the notebook ran{where}: {result.ename}.",
+            remedy="The step's logs may say why; with little memory on the primary node, try a larger one.",
+            public=f"Spark's driver was lost{where}",
+        )
+    if result.kernel_died:
+        return failure(
+            Reason.OUT_OF_MEMORY,
+            f"The notebook's kernel died{where}: on a cluster that is most often a lack of memory.",
+            remedy="Try primary nodes with more memory; the step's logs say more.",
+            public=f"the kernel died{where}",
+        )
+    if result.status is ResultStatus.FAILED:
+        return failure(
+            Reason.CELL_ERROR,
+            f"{result.ename}{where}: {result.evalue}",
+            remedy="The executed notebook shows it.",
+            public=f"{result.ename}{where}",
+        )
+    return failure(
+        Reason.STEP_FAILED, f"The notebook could not be run: {result.ename}: {result.evalue}", public=result.ename
+    )

@@ -1,0 +1,76 @@
+"""A job made into the files that its run needs: the notebook read and checked, job.json, the shipped runner."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+
+from servo_emr.domain.errors import Reason, failure
+from servo_emr.domain.ports import Package, Workspace
+from servo_emr.domain.spec import RunKey, RunSpec
+from servo_emr.domain.trial import resolve
+from servo_emr.notebook.step import NotANotebook, artefacts, check_notebook, job_document
+
+__all__ = ["NotebookPacker"]
+
+
+class NotebookPacker:
+    """`domain.ports.Packer` for a notebook.
+
+    Args:
+        workspace: reads the notebook where servo.yaml names an s3:// URI.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    async def pack(self, spec: RunSpec, key: RunKey) -> Package:
+        job = spec.job
+        notebook = await self._read(job.notebook)
+        parameters = resolve(job.parameter_values, {"run_id": key.run_id})
+        self._check(job.notebook, notebook, set(parameters))
+        document = job_document(key.run_id, key.folder, parameters, job.kernel, job.timeout_s)
+        files = {
+            **artefacts(),
+            "input.ipynb": notebook,
+            "job.json": json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode(),
+        }
+        return Package(files, hashlib.sha256(notebook).hexdigest())
+
+    async def _read(self, place: str) -> bytes:
+        if "://" in place:
+            return await self._workspace.read(place)
+        try:
+            return await asyncio.to_thread(Path(place).expanduser().read_bytes)
+        except OSError as error:
+            raise failure(
+                Reason.NOTEBOOK,
+                f"emr.job.notebook: {place}: {error.strerror}.",
+                remedy="Correct the path in servo.yaml; a relative one counts from the servo's working folder.",
+                public="the notebook cannot be read",
+            ) from error
+
+    def _check(self, place: str, notebook: bytes, given: set[str]) -> None:
+        try:
+            facts = check_notebook(notebook)
+        except NotANotebook as error:
+            raise failure(
+                Reason.NOTEBOOK, f"emr.job.notebook: {place}: {error}", public="the notebook cannot be run"
+            ) from error
+        if given and not facts.has_parameters_cell:
+            raise failure(
+                Reason.NOTEBOOK,
+                f"emr.job.parameters are given, and {place} has no cell tagged 'parameters'.",
+                remedy="Tag the cell that assigns their defaults, or take the parameters out of servo.yaml.",
+                public="the notebook has no parameters cell",
+            )
+        unknown = given - set(facts.parameters) if facts.parameters is not None else set()
+        if unknown:
+            raise failure(
+                Reason.NOTEBOOK,
+                f"emr.job.parameters: {', '.join(sorted(unknown))}: the parameters cell of {place} assigns no such name.",
+                remedy=f"It assigns {', '.join(facts.parameters or ()) or 'nothing'}; papermill would drop others silently.",
+                public="the notebook does not know a parameter",
+            )

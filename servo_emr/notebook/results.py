@@ -1,0 +1,282 @@
+"""What the cluster left behind: result.json and the executed notebook, as values, and the metrics in them.
+
+Nothing here decides a verdict. A metric is a number that is there, or a `NoValue` that says why there is none.
+Texts of the notebook (evalue, traceback, streams) are kept apart from what is safe to leave the account.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from servo_emr.notebook.document import parse
+
+__all__ = [
+    "Cell",
+    "CellError",
+    "NoValue",
+    "Notebook",
+    "Result",
+    "ResultStatus",
+    "UnreadableNotebook",
+    "read_notebook",
+    "read_result",
+]
+
+SCHEMA = 1
+STREAM_LIMIT = 1 << 20
+"""Characters of stream output that are kept: the last ones, since of several matches the last one counts."""
+
+_SCRAP = re.compile(r"application/scrapbook\.scrap\.[a-z]+\+json")
+_RECORD = "application/papermill.record+json"
+_PUT_IN = {"papermill-error-cell-tag", "injected-parameters"}
+
+
+class ResultStatus(enum.StrEnum):
+    """What result.json says became of the job; the last three say that there is no such word of this run."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    TERMINATED = "terminated"
+    ERROR = "error"
+    ABSENT = "absent"
+    FOREIGN = "foreign"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Result:
+    """result.json, or why there is none. Only SUCCEEDED is success.
+
+    cell_index counts as in the input notebook; ename is the exception's class, evalue and traceback its texts.
+    why explains ABSENT, FOREIGN and UNREADABLE in our own words; body is the document as it was read.
+    """
+
+    status: ResultStatus
+    cells: int | None = None
+    cell_index: int | None = None
+    ename: str = ""
+    evalue: str = ""
+    traceback: str = ""
+    kernel_died: bool = False
+    jvm_lost: bool = False
+    started_at: str | None = None
+    ended_at: str | None = None
+    why: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether this run's own result.json says so."""
+        return self.status is ResultStatus.SUCCEEDED
+
+
+@dataclass(frozen=True)
+class NoValue:
+    """Why a metric has no value, in our own words: nothing of the notebook's text, so it may leave the account."""
+
+    why: str
+
+
+class UnreadableNotebook(ValueError):
+    """The executed notebook is absent or cannot be read."""
+
+
+@dataclass(frozen=True)
+class CellError:
+    """One error that a cell shows. index as in the input notebook; None for a cell that papermill put in."""
+
+    index: int | None
+    ename: str
+    evalue: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the input as it was run. status is papermill's word, duration_s None when it did not end."""
+
+    index: int | None
+    status: str | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """The executed notebook: `records` are scrapbook's and papermill's (the last of a name counts), `streams` the
+    end of what it printed, stdout and stderr in the order of the document; `cut` says that there was more."""
+
+    cells: tuple[Cell, ...]
+    errors: tuple[CellError, ...]
+    records: Mapping[str, Any]
+    streams: str
+    cut: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell ran to its end and none shows an error. A dead kernel can look complete: ask `Result`."""
+        return not self.errors and all(cell.status == "completed" for cell in self.cells)
+
+    def metric_from_notebook(self, name: str, *, signed: bool = False) -> float | NoValue:
+        """The number recorded under `name`; a negative one only if `signed`."""
+        if name not in self.records:
+            return NoValue("the notebook recorded nothing under this name")
+        value = self.records[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return NoValue(f"the notebook recorded {_KINDS.get(type(value), 'a value')}, not a number")
+        return _checked(value, signed)
+
+    def metric_from_output(self, pattern: str, *, signed: bool = False) -> float | NoValue:
+        """Group 1 of the last match of `pattern` in what the notebook printed; a negative number only if `signed`.
+
+        Raises:
+            re.error, ValueError: the pattern is none, or has no group.
+        """
+        expression = re.compile(pattern, re.MULTILINE)
+        if not expression.groups:
+            raise ValueError(f"the pattern {pattern!r} has no group")
+        text: str | None = None
+        matched = False
+        for match in expression.finditer(self.streams):
+            matched, text = True, match.group(1)
+        if not matched:
+            where = f"the last {STREAM_LIMIT} characters of output" if self.cut else "the notebook's output"
+            return NoValue(f"nothing in {where} matches the pattern")
+        try:
+            value = float((text or "").replace("_", "?"))  # Python reads 1_000, no other program prints it as a number
+        except ValueError:
+            return NoValue("what the pattern matched is not a number")
+        return _checked(value, signed)
+
+
+_KINDS = {bool: "true or false", str: "text", type(None): "null", list: "a list", dict: "an object"}
+
+
+def _checked(number: float, signed: bool) -> float | NoValue:
+    try:
+        value = float(number)
+    except OverflowError:
+        return NoValue("the number is too large")
+    if math.isnan(value):
+        return NoValue("the value is not a number (NaN)")
+    if math.isinf(value):
+        return NoValue("the value is infinite")
+    if value < 0 and not signed:
+        return NoValue("the value is negative")
+    return value
+
+
+def read_result(body: bytes | None, run_id: str) -> Result:
+    """result.json of the run `run_id`. Absent, unreadable or another run's: a status of its own, never an error."""
+    if body is None:
+        return Result(ResultStatus.ABSENT, why="there is no result.json")
+    try:
+        document = json.loads(body.decode("utf-8"))
+    except ValueError:
+        return Result(ResultStatus.UNREADABLE, why="result.json is not JSON")
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        return Result(ResultStatus.UNREADABLE, why=f"result.json is not of schema {SCHEMA}")
+    if document.get("run_id") != run_id:
+        return Result(ResultStatus.FOREIGN, why="result.json is another run's", body=document)
+    try:
+        return _result(document)
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"result.json lacks or garbles a field ({type(error).__name__})"
+        return Result(ResultStatus.UNREADABLE, why=why, body=document)
+
+
+def _result(document: Mapping[str, Any]) -> Result:
+    status = ResultStatus(document["status"])
+    if status in (ResultStatus.ABSENT, ResultStatus.FOREIGN, ResultStatus.UNREADABLE):
+        raise ValueError(status)
+    return Result(
+        status=status,
+        cells=_index(document["cells"]),
+        cell_index=_index(document["cell_index"]),
+        ename=str(document["ename"]),
+        evalue=str(document["evalue"]),
+        traceback=str(document["traceback"]),
+        kernel_died=document["kernel_died"] is True,
+        jvm_lost=document.get("jvm_lost") is True,
+        started_at=str(document["started_at"]),
+        ended_at=str(document["ended_at"]),
+        body=document,
+    )
+
+
+def _index(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise TypeError("not a count")
+
+
+def read_notebook(body: bytes | None) -> Notebook:
+    """The executed notebook in what papermill wrote, at whatever point of the run it was written.
+
+    Raises:
+        UnreadableNotebook: there is none, or it is no notebook.
+    """
+    if body is None:
+        raise UnreadableNotebook("there is no executed notebook")
+    try:
+        document = parse(body)
+    except ValueError as error:
+        raise UnreadableNotebook(f"the executed notebook cannot be read: {error}") from error
+    cells = list(zip(_places(document.cells), document.cells, strict=True))
+    streams, cut = _streams(document.cells)
+    return Notebook(
+        cells=tuple(_cell(place, cell) for place, cell in cells if place is not None),
+        errors=tuple(_errors(cells)),
+        records=_records(document.cells),
+        streams=streams,
+        cut=cut,
+    )
+
+
+def _places(cells: list[Any]) -> list[int | None]:
+    """Each cell's index in the input: as the runner marked it, else by leaving out what papermill puts in."""
+    marks = [cell.metadata.get("servo_emr", {}).get("cell") for cell in cells]
+    if any(mark is not None for mark in marks):
+        return marks
+    own = iter(range(len(cells)))
+    return [None if _PUT_IN & set(cell.metadata.get("tags", ())) else next(own) for cell in cells]
+
+
+def _cell(place: int, cell: Any) -> Cell:
+    told = cell.metadata.get("papermill", {})
+    return Cell(place, told.get("status"), told.get("duration"))
+
+
+def _outputs(cells: list[Any]) -> Iterator[Any]:
+    return (output for cell in cells if cell.cell_type == "code" for output in cell.outputs)
+
+
+def _errors(cells: list[tuple[int | None, Any]]) -> Iterator[CellError]:
+    for place, cell in cells:
+        shown = [output for output in _outputs([cell]) if output.output_type == "error"]
+        for output in shown:
+            yield CellError(place, output.ename, output.evalue, "\n".join(output.traceback))
+        if not shown and cell.metadata.get("papermill", {}).get("exception") is True:
+            yield CellError(place, "CellExecutionError", "", "")  # it failed without leaving an output
+
+
+def _records(cells: list[Any]) -> dict[str, Any]:
+    records: dict[str, Any] = {}
+    for output in _outputs(cells):
+        for kind, content in output.get("data", {}).items():
+            if _SCRAP.fullmatch(kind) and isinstance(content, Mapping) and "name" in content:
+                records[str(content["name"])] = content.get("data")
+            elif kind == _RECORD and isinstance(content, Mapping):
+                records.update(content)
+    return records
+
+
+def _streams(cells: list[Any]) -> tuple[str, bool]:
+    text = "".join(output.text for output in _outputs(cells) if output.output_type == "stream")
+    return text[-STREAM_LIMIT:], len(text) > STREAM_LIMIT

