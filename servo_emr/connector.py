@@ -17,7 +17,8 @@ import servo.errors
 
 from servo_emr import __version__
 from servo_emr.config import EMRConfiguration
-from servo_emr.description import Metric, WireUnit, components, metrics as described
+from servo_emr.description import Metric, WireUnit, components
+from servo_emr.description import metrics as described
 from servo_emr.domain.errors import (
     Aborted,
     ConfigurationError,
@@ -30,6 +31,7 @@ from servo_emr.domain.errors import (
     failure,
 )
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import plain
 from servo_emr.domain.trial import with_userdata
 from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.measure import Order, Outcome
@@ -114,7 +116,10 @@ class EMRConnector(servo.BaseConnector):
 
     @servo.on_event()
     async def measure(
-        self, *, metrics: List[str] = None, control: servo.Control = servo.Control()  # noqa: RUF013 - servox's spelling
+        self,
+        *,
+        metrics: List[str] = None,
+        control: servo.Control = servo.Control(),  # noqa: RUF013 - servox's spelling
     ) -> servo.Measurement:
         """Runs the job once on a cluster of its own and reports what it took."""
         with _translated(servo.MeasurementFailedError, self):
@@ -195,10 +200,11 @@ class EMRConnector(servo.BaseConnector):
 
     def _told(self, error: RunError, kind: type[servo.EventError], record: Optional[RunRecord]) -> servo.EventError:
         """`error` for the optimizer; all of it goes to the log, only what may leave the account goes on the wire."""
-        self.logger.error("{text}", text=_in_full(error))
+        everything = _in_full(error, record)
+        self.logger.error("{text}", text=everything)
         text = f"{error.reason}: {error.public}" if error.public else str(error.reason)
         if self.config.report_details:
-            text = f"{text}\n{_in_full(error)}"
+            text = f"{text}\n{everything[:_DETAILS_LIMIT]}"
         return _CLASSES.get(type(error), kind)(f"{text}\n{_last_line(record)}", reason=str(error.reason))
 
 
@@ -218,9 +224,15 @@ def _last_line(record: Optional[RunRecord]) -> str:
     return f"run={record.run_id} cost_usd={spent(record):.4f} duration_s={told}"
 
 
-def _in_full(error: RunError) -> str:
-    details = json.dumps(error.details, indent=1, default=str)[:_DETAILS_LIMIT] if error.details else ""
-    return f"{error.reason}: {error}\n{details}".strip()
+def _in_full(error: RunError, record: Optional[RunRecord]) -> str:
+    """The error with all the evidence there is for it: what the record keeps, or what it came with itself."""
+    evidence: dict[str, Any] = dict(error.details)
+    if record is not None:
+        kept = {name: value for name, value in record.details.items() if name != "instances"}
+        failed = [plain(step) for step in record.steps if step.failure]
+        evidence = {**kept, "steps": failed, "cause": record.cause, "urls": record.urls}
+    shown = {name: value for name, value in evidence.items() if value}
+    return f"{error.reason}: {error}\n{json.dumps(shown, indent=1, default=str) if shown else ''}".strip()
 
 
 @contextlib.contextmanager
@@ -236,7 +248,7 @@ def _translated(kind: type[servo.EventError], connector: Optional[EMRConnector] 
         raise _wire(failure(Reason.ENDPOINT, str(error)), kind, connector) from error
     except ServoEmrError as error:
         raise _wire(failure(Reason.LEASE, str(error)), kind, connector) from error
-    except Exception as error:  # noqa: BLE001 - anything else would end the servo's process
+    except Exception as error:
         raise _wire(OurDefect(f"{type(error).__name__}: {error}", Reason.BUG), kind, connector) from error
 
 

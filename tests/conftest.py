@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FOREIGN = ("AWS_", "SERVO_", "OPSANI_", "JUPYTER_", "PAPERMILL_", "SPARK_", "PYSPARK_")
-DEVELOPER_HOME = pytest.StashKey[Path]()
+DEVELOPER_HOME = "PYTEST_DEVELOPER_HOME"  # xdist's workers are born after HOME has changed, and find it here
 SCRATCH = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 
 
@@ -28,7 +28,7 @@ def isolate(environment: MutableMapping[str, str], home: Path) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Isolate the whole process first: fixtures of session scope start servers before any test's own fixtures run."""
-    config.stash[DEVELOPER_HOME] = Path.home()
+    os.environ.setdefault(DEVELOPER_HOME, str(Path.home()))
     config.stash[SCRATCH] = tempfile.TemporaryDirectory(prefix="servo-emr-tests-")
     isolate(os.environ, Path(config.stash[SCRATCH].name))
 
@@ -49,6 +49,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def developer_home(pytestconfig: pytest.Config) -> Path:
+def developer_home() -> Path:
     """The HOME pytest was started with, for what has to be shared with it: pip's cache and configuration."""
-    return pytestconfig.stash[DEVELOPER_HOME]
+    return Path(os.environ[DEVELOPER_HOME])

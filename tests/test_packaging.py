@@ -134,6 +134,7 @@ def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> Non
     metadata = Parser().parsestr(archive.read(f"{folder}/METADATA").decode())
     assert metadata["Name"] == "servo-emr"
     assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Description-Content-Type"] == "text/markdown"
     assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
     assert set(metadata.get_all("Provides-Extra", [])) == {"demo", "dev", "emulator", "optimizer", "report", "spark"}
     points = configparser.ConfigParser()

@@ -171,7 +171,7 @@ class Door:
             raise failure(
                 Reason.CREDENTIALS,
                 f"{name}: no usable AWS credentials: {error}.",
-                remedy="Give the servo a role, a profile (AWS_PROFILE) or keys; `aws sts get-caller-identity` shows them.",
+                remedy="Give the servo a role, a profile (AWS_PROFILE) or keys; `aws sts get-caller-identity` shows whose.",
                 public="no usable AWS credentials",
             ) from error
         except _NEVER_SENT as error:

@@ -159,7 +159,11 @@ class Ec2Target:
         bucket, key = split_uri(uri)
         try:
             answer = await self._door.call(
-                "s3", "GetObject", expected=("NoSuchKey", "404", "InvalidRange"), Bucket=bucket, Key=key,
+                "s3",
+                "GetObject",
+                expected=("NoSuchKey", "404", "InvalidRange"),
+                Bucket=bucket,
+                Key=key,
                 Range=f"bytes=0-{_LOG_LIMIT - 1}",
             )
         except Refusal:

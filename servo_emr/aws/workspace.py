@@ -6,14 +6,16 @@ written, and nothing is deleted at all.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, split_uri
-from servo_emr.domain.errors import Conflict, Reason, failure
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
@@ -44,10 +46,8 @@ class S3Workspace:
         if self._id is None:
             known = await self.document("workspace")
             if known is None:
-                try:
+                with contextlib.suppress(Conflict):  # somebody else has just made it: theirs is read below
                     await self.write("workspace", {"schema": 1, "id": secrets.token_hex(4)}, None)
-                except Conflict:
-                    pass  # somebody else has just made it: theirs is read below
                 known = await self.document("workspace")
             if known is None or not isinstance(known.body.get("id"), str):
                 raise failure(
@@ -77,7 +77,8 @@ class S3Workspace:
         prefix = f"{self._prefix}records/"
         start = {"StartAfter": prefix + first} if first else {}
         listing = self._door.pages("s3", "ListObjectsV2", "Contents", Bucket=self._bucket, Prefix=prefix, **start)
-        keys = [item["Key"] async for item in listing]
+        with self._placed():
+            keys = [item["Key"] async for item in listing]
         for key in sorted(keys, reverse=True):
             run_id = key.rsplit("/", 1)[-1].removesuffix(".json")
             if is_run_id(run_id) and (found := await self.record(run_id)) is not None:
@@ -101,6 +102,22 @@ class S3Workspace:
             )
         return body
 
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """What S3 says against the workspace's bucket, with its place in servo.yaml and its name."""
+        try:
+            yield
+        except OperatorError as error:
+            if error.reason is not Reason.BUCKET:
+                raise
+            raise failure(
+                error.reason,
+                f"emr.workspace: {self.uri}: {error.message}",
+                remedy=error.remedy,
+                public=error.public,
+                details=error.details,
+            ) from error
+
     def _artefact_key(self, run_id: str, name: str) -> str:
         if not is_run_id(run_id) or "/" in name or name in ("", ".", ".."):
             raise ValueError(f"{run_id!r}/{name!r} cannot be a key of the workspace")
@@ -116,9 +133,10 @@ class S3Workspace:
 
     async def _read_document(self, key: str) -> Document | None:
         try:
-            answer = await self._door.call(
-                "s3", "GetObject", expected=_ABSENT, Bucket=self._bucket, Key=self._prefix + key
-            )
+            with self._placed():
+                answer = await self._door.call(
+                    "s3", "GetObject", expected=_ABSENT, Bucket=self._bucket, Key=self._prefix + key
+                )
         except Refusal:
             return None
         try:

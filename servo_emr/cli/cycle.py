@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Any, List
+from typing import Any
 from urllib.parse import urlsplit
 
 import servo
@@ -27,12 +27,12 @@ __all__ = ["cycle"]
 
 def cycle(
     context: typer.Context,
-    assignments: List[str] = SET,
+    assignments: list[str] = SET,
     emulated: bool = typer.Option(False, "--emulated", help="On an emulated EMR of its own, on this machine."),
-    data: List[str] = typer.Option(
+    data: list[str] = typer.Option(
         [], "--data", metavar="s3://BUCKET/PREFIX=FOLDER", help="With --emulated: put a folder into its S3."
     ),
-    durations: str = typer.Option("wall", "--durations", help="With --emulated: wall (as long as it takes here) or model."),
+    durations: str = typer.Option("wall", "--durations", help="With --emulated: wall, what it takes here, or model."),
     speed: float = typer.Option(60.0, "--speed", min=0.1, help="With --emulated: how fast time passes between steps."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Launch without asking."),
     output: Output = OUTPUT,
@@ -45,9 +45,7 @@ def cycle(
         record = asyncio.run(_cycle(load(path), assignments, ask=not yes))
     else:
         config = _for_emulator(load(path), section(path))
-        with emulator(
-            region=config.region, durations=durations, speed=speed, data=data, buckets=_buckets(config)
-        ):
+        with emulator(region=config.region, durations=durations, speed=speed, data=data, buckets=_buckets(config)):
             note(EMULATED)
             record = asyncio.run(_cycle(config, assignments, ask=False))
             note(EMULATED)
@@ -65,7 +63,8 @@ def _for_emulator(config: EMRConfiguration, emr: dict[str, Any]) -> EMRConfigura
     if named:
         note(f"emr.cluster.{', '.join(named)}: the emulated account's own are used instead.")
     cluster = {name: value for name, value in emr["cluster"].items() if name not in named}
-    return EMRConfiguration.parse_obj({**emr, "cluster": cluster})
+    replaced: EMRConfiguration = EMRConfiguration.parse_obj({**emr, "cluster": cluster})
+    return replaced
 
 
 def _buckets(config: EMRConfiguration) -> list[str]:
@@ -73,7 +72,7 @@ def _buckets(config: EMRConfiguration) -> list[str]:
     return [urlsplit(uri).netloc for uri in uris if uri]
 
 
-async def _cycle(config: EMRConfiguration, assignments: List[str], ask: bool) -> RunRecord:
+async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) -> RunRecord:
     connector = EMRConnector(config=config)
     live = connector.live
     staged = await live.stage.current()

@@ -1,4 +1,4 @@
-"""`servo-emr demo`: the main job on the embedded defaults. An emulated EMR, a real notebook, the real servo commands."""
+"""`servo-emr demo`: the main job on the embedded defaults: an emulated EMR, a real notebook, the real servo."""
 
 from __future__ import annotations
 

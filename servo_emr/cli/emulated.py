@@ -45,13 +45,21 @@ def environment(url: str, region: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def emulator(
-    *, region: str, durations: str, speed: float, data: Sequence[str], buckets: Sequence[str], log: IO[str] | None = None
+    *,
+    region: str,
+    durations: str,
+    speed: float,
+    data: Sequence[str],
+    buckets: Sequence[str],
+    further: Sequence[str] = (),
+    log: IO[str] | None = None,
 ) -> Iterator[str]:
     """An emulator of our own, ended with the block; its URL. This process's environment points at it meanwhile.
 
     Args:
         data: s3://BUCKET/PREFIX=FOLDER, as the emulator takes them.
         buckets: further buckets to make, empty.
+        further: words for its command line.
         log: where the emulator's own words go; default: standard error.
 
     Raises:
@@ -60,7 +68,7 @@ def emulator(
     with tempfile.TemporaryDirectory(prefix="servo-emr-") as empty:
         seeds = [*data, *(f"s3://{bucket}/={empty}" for bucket in dict.fromkeys(buckets))]
         command = [sys.executable, "-m", "servo_emr.cli", "emulator", "--port", "0", "--with-parent"]
-        command += ["--durations", durations, "--speed", f"{speed:g}"]
+        command += ["--durations", durations, "--speed", f"{speed:g}", *further]
         command += [word for seed in seeds for word in ("--data", seed)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
         before = dict(os.environ)

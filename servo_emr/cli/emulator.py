@@ -4,13 +4,12 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Optional
+from typing import NoReturn, Optional
 
 import typer
 
-if TYPE_CHECKING:
-    from servo_emr.emulator.app import Data
-    from servo_emr.emulator.timing import Ernest
+from servo_emr.emulator.settings import Data, Settings
+from servo_emr.emulator.timing import Ernest, parse_coefficients
 
 __all__ = ["emulator"]
 
@@ -34,10 +33,6 @@ def emulator(
 
     Prints `listening on http://127.0.0.1:N` when it is ready. Steps run with your rights. No figure is AWS's.
     """
-    try:
-        from servo_emr.emulator.app import Settings, run
-    except ModuleNotFoundError as error:
-        _fail(f"the emulator needs the package {error.name!r}: pip install 'servo-emr[emulator]'", 1)
     if not 0 <= port <= 65535:
         _fail(f"--port {port}: a port is 0 to 65535")
     settings = Settings(
@@ -53,6 +48,10 @@ def emulator(
         **({} if seed is None else {"seed": seed}),
     )
     try:
+        from servo_emr.emulator.app import run  # moto and all that it needs: only now, and only here
+    except ModuleNotFoundError as error:
+        _fail(f"the emulator needs the package {error.name!r}: pip install 'servo-emr[emulator]'", 1)
+    try:
         status = run(settings)
     except OSError as error:
         _fail(f"the emulator cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port, or 0", 1)
@@ -61,9 +60,7 @@ def emulator(
     raise typer.Exit(status)
 
 
-def _law(durations: str, model: str) -> "Optional[Ernest]":
-    from servo_emr.emulator.timing import parse_coefficients
-
+def _law(durations: str, model: str) -> Optional[Ernest]:
     if durations not in {"wall", "model"}:
         _fail(f"--durations {durations}: wall or model")
     if durations == "wall":
@@ -76,16 +73,17 @@ def _law(durations: str, model: str) -> "Optional[Ernest]":
         _fail(f"--model {model}: {error}")
 
 
-def _data(text: str) -> "Data":
-    from servo_emr.emulator.app import Data
-
-    match = re.fullmatch(r"s3://([^/=]+)/?([^=]*)=(.+)", text)
-    if match is None:
+def _data(text: str) -> Data:
+    # Both sides may hold a "=", as the folders of partitioned tables do: what exists decides.
+    cuts = [index for index, letter in enumerate(text) if letter == "="]
+    places = [(text[:cut], text[cut + 1 :]) for cut in cuts]
+    if not places or re.fullmatch(r"s3://[^/]+(/.*)?", places[0][0]) is None or not places[0][1]:
         _fail(f"--data {text}: write s3://BUCKET/PREFIX=FOLDER")
-    folder = Path(match[3]).expanduser()
-    if not folder.is_dir():
-        _fail(f"--data {text}: there is no folder {folder}")
-    return Data(match[1], match[2], folder)
+    for uri, folder in places:
+        if folder and Path(folder).expanduser().is_dir():
+            bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+            return Data(bucket, prefix, Path(folder).expanduser())
+    _fail(f"--data {text}: there is no folder {places[0][1]}")
 
 
 def _seconds(option: str, text: str) -> float:

@@ -50,6 +50,7 @@ app.command("plan")(plan.plan)
 app.command("cycle")(cycle.cycle)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
+app.command("resume")(runs.resume)
 app.command("demo")(demo.demo)
 app.command("emulator")(emulator.emulator)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, List
+from typing import Any
 
 import typer
 
@@ -24,7 +24,7 @@ NO_ID = "workspace-id"
 NO_RUN = "00000000t000000-00000000"
 
 
-def chosen(space: Space, staged: Staged, assignments: List[str]) -> dict[str, Value]:
+def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Value]:
     """The staged values with the assignments of the command line made.
 
     Raises:
@@ -40,7 +40,7 @@ def chosen(space: Space, staged: Staged, assignments: List[str]) -> dict[str, Va
     return space.changed(staged.values, pairs)
 
 
-def plan(context: typer.Context, assignments: List[str] = SET, output: Output = OUTPUT) -> None:
+def plan(context: typer.Context, assignments: list[str] = SET, output: Output = OUTPUT) -> None:
     """Show what would be launched: the exact request, findings, dollars. Launches nothing."""
     live = assemble(load(file_of(context.obj)), note)
     document = asyncio.run(_plan(live, assignments))
@@ -52,7 +52,7 @@ def plan(context: typer.Context, assignments: List[str] = SET, output: Output = 
         raise typer.Exit(1)
 
 
-async def _plan(live: Live, assignments: List[str]) -> dict[str, Any]:
+async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
     warnings: list[str] = []
     staged, workspace_id = Staged(live.space.configured), NO_ID
     try:
@@ -90,11 +90,12 @@ async def _plan(live: Live, assignments: List[str]) -> dict[str, Any]:
     }
 
 
-def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: List[str]) -> None:
+def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: list[str]) -> None:
     """Prints settings, nodes, dollars and findings, on standard error: they are for the person at the terminal."""
     estimate, limits = appraisal.estimate, spec.limits
     note(f"Settings: {', '.join(f'{name}={value}' for name, value in values.items())}\n")
-    note(table([{"NODES": g.count, "ROLE": str(g.role), "TYPE": g.inst_type, "MARKET": "on demand"} for g in spec.groups]))
+    rows = [{"NODES": g.count, "ROLE": str(g.role), "TYPE": g.inst_type, "MARKET": "on demand"} for g in spec.groups]
+    note(table(rows))
     ceiling = "" if limits.cost_per_run is None else f"; stopped at {dollars(limits.cost_per_run)}"
     note(
         "\n"
@@ -111,7 +112,8 @@ def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal
     for finding in appraisal.preflight.findings:
         mark = "Cannot run" if finding.certain else "Mind"
         note(f"\n{mark}: {finding.message} {finding.remedy}".rstrip())
-    for warning in [*warnings, *(w for w in appraisal.warnings if w not in {f.message for f in appraisal.preflight.findings})]:
+    told = {finding.message for finding in appraisal.preflight.findings}
+    for warning in [*warnings, *(text for text in appraisal.warnings if text not in told)]:
         note(f"\nMind: {warning}")
     if appraisal.refusal is not None:
         note(f"\nRefused: {appraisal.refusal.reason}: {appraisal.refusal}")

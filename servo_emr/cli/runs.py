@@ -1,4 +1,4 @@
-"""`servo-emr runs` and `show`: the records of the workspace."""
+"""`servo-emr runs`, `show` and `resume`: the records of the workspace, and the breaker that is read off them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import UsageError
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
+from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import spent
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["page", "row", "runs", "show"]
+__all__ = ["page", "resume", "row", "runs", "show"]
 
 
 def row(record: RunRecord) -> dict[str, str]:
@@ -40,7 +41,10 @@ def runs(
 ) -> None:
     """List the runs of the workspace, newest first."""
     live = assemble(load(file_of(context.obj)), note)
-    records = asyncio.run(_newest(live, limit))
+    records, standing = asyncio.run(_newest(live, limit))
+    why = standing.open_because(live.config.limits.unproductive_spend)
+    if why is not None:
+        note(f"The breaker is open: {why}. `servo-emr resume` closes it.")
     if output is Output.JSON:
         emit_json([record.to_json() for record in records])
     elif records:
@@ -49,13 +53,25 @@ def runs(
         typer.echo(f"No runs yet in {live.workspace.uri}.")
 
 
-async def _newest(live: Live, limit: int) -> list[RunRecord]:
+async def _newest(live: Live, limit: int) -> tuple[list[RunRecord], breaker.Standing]:
     records: list[RunRecord] = []
     async for record in live.workspace.records():
         records.append(record)
         if len(records) >= limit:
             break
-    return records
+    return records, await breaker.standing(live.workspace)
+
+
+def resume(context: typer.Context, output: Output = OUTPUT) -> None:
+    """Close the circuit breaker, after a person has looked: measurements launch clusters again."""
+    config = load(file_of(context.obj))
+    live = assemble(config, note)
+    before = asyncio.run(breaker.resume(live.workspace, live.clock))
+    why = before.open_because(config.limits.unproductive_spend)
+    if output is Output.JSON:
+        emit_json({"was_open_because": why, "runs": before.runs, "usd": before.usd})
+    else:
+        typer.echo(f"Closed. It was open: {why}." if why else "It was closed; its counts begin anew.")
 
 
 def show(context: typer.Context, run: str = typer.Argument(..., metavar="RUN"), output: Output = OUTPUT) -> None:

@@ -54,10 +54,11 @@ def load(path: Path, emr: dict[str, Any] | None = None) -> EMRConfiguration:
     """
     values = section(path) if emr is None else emr
     try:
-        return EMRConfiguration.parse_obj(values)
+        config: EMRConfiguration = EMRConfiguration.parse_obj(values)
     except pydantic.ValidationError as error:
         lines = [_line(entry, values) for entry in error.errors()]
         raise UsageError(f"{path}: " + "\n".join(lines)) from error
+    return config
 
 
 def _line(entry: Any, values: Any) -> str:

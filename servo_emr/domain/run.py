@@ -152,7 +152,6 @@ class BilledInstance:
     seconds: float
     ec2_usd: float
     fee_usd: float
-    ended: bool = True
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class RangeBound:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError("is not a number")
         try:
-            number = float(value)
+            # Python reads 1_0 as 10; nobody else does.
+            number = float(value.replace("_", "?") if isinstance(value, str) else value)
         except (ValueError, OverflowError):
             raise ValueError("is not a number") from None
         if not math.isfinite(number) or number != int(number):
@@ -105,7 +106,10 @@ class Setting:
 
 def _shown(value: object) -> str:
     """A value of unknown origin, short enough for a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print an integer of thousands of digits
+        text = f"a huge {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -160,13 +164,14 @@ class Space:
         `values` are coerced again: this is the last door.
         """
         groups = {group.role: group for group in spec.groups}
+        coerced: dict[str, Value] = {}
         for setting in self.settings:
             if setting.selector not in values:
                 continue
-            value = setting.coerce(values[setting.selector])
+            value = coerced[setting.selector] = setting.coerce(values[setting.selector])
             role = Role(setting.component)
             groups[role] = _with(groups[role], setting.name, value)
-        parameters = canonical(resolve(spec.job.parameter_values, values))
+        parameters = canonical(resolve(spec.job.parameter_values, coerced))
         return replace(spec, groups=tuple(groups.values()), job=replace(spec.job, parameters=parameters))
 
     def _known(self, selector: str) -> Setting:

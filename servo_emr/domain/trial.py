@@ -8,8 +8,8 @@ Parameters only of names that `job.parameters` has; anything else is refused.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -61,12 +61,14 @@ def with_userdata(spec: RunSpec, userdata: object) -> RunSpec:
     for key in userdata:
         if key not in _KEYS:
             raise _refused(f"control.userdata.emr.{_short(key)}", f"is not one of {', '.join(_KEYS)}")
-    limits = spec.limits
-    for key in ("deadline_s", "max_cost_usd"):
-        if userdata.get(key) is not None:
-            limits = replace(limits, **{key: _positive(f"control.userdata.emr.{key}", userdata[key])})
+    limits = replace(
+        spec.limits,
+        deadline_s=_positive(userdata, "deadline_s") or spec.limits.deadline_s,
+        max_cost_usd=_positive(userdata, "max_cost_usd") or spec.limits.max_cost_usd,
+    )
     values = spec.job.parameter_values
-    overrides = userdata.get("parameters") or {}
+    overrides = userdata.get("parameters")
+    overrides = {} if overrides is None else overrides
     if not isinstance(overrides, Mapping):
         raise _refused("control.userdata.emr.parameters", "is not an object")
     for name, value in overrides.items():
@@ -76,6 +78,7 @@ def with_userdata(spec: RunSpec, userdata: object) -> RunSpec:
         values[name] = value
     try:
         parameters = canonical(values)
+        parameters.encode()  # a lone surrogate is JSON, and no text that could be written anywhere
     except (ValueError, TypeError) as error:
         raise _refused("control.userdata.emr.parameters", f"holds what JSON cannot say: {error}") from error
     return replace(spec, limits=limits, job=replace(spec.job, parameters=parameters))
@@ -89,9 +92,13 @@ def _short(key: object) -> str:
     return json.dumps(str(key))[:60]
 
 
-def _positive(place: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise _refused(place, "is not a number above 0")
+def _positive(userdata: Mapping[str, object], key: str) -> float | None:
+    value = userdata.get(key)
+    if value is None:
+        return None
+    # Compared rather than asked with isfinite, which raises for an int beyond a float.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+        raise _refused(f"control.userdata.emr.{key}", "is not a number above 0")
     return float(value)
 
 

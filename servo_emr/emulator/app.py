@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -11,8 +10,6 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -26,12 +23,13 @@ from servo_emr.emulator.region import Regions
 from servo_emr.emulator.router import AwsRouter, Gate
 from servo_emr.emulator.s3 import Objects, OneWriterAtATime
 from servo_emr.emulator.server import Server
-from servo_emr.emulator.timing import Durations, Ernest, ModelDurations, WallDurations
+from servo_emr.emulator.settings import Settings
+from servo_emr.emulator.timing import Durations, ModelDurations, WallDurations
 from servo_emr.emulator.webhdfs import WebHdfs
 from servo_emr.emulator.work import RealMachine
 from servo_emr.emulator.world import World
 
-__all__ = ["Data", "Emulator", "Settings", "run"]
+__all__ = ["Emulator", "run"]
 
 _PARENT_LOOKS = 0.5  # real seconds between two looks at who our parent is
 
@@ -40,34 +38,6 @@ EMULATOR. Not AWS: clusters exist on this machine only, and no figure from it is
 Bootstrap actions and steps run as real processes with the rights of whoever started this.
 {durations} Seed {seed}: the same seed gives the same ids and the same spread.
 """
-
-
-@dataclass(frozen=True)
-class Data:
-    """A folder to be found at s3://bucket/prefix."""
-
-    bucket: str
-    prefix: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Settings:
-    """`speed`: seconds of W a real second, 0 for a W driven by hand. `law` None: real durations (wall).
-
-    `process_cap`: real seconds that a process may run under a law. `cores`: what a node's Spark uses.
-    """
-
-    port: int = 0
-    speed: float = 1.0
-    law: Ernest | None = None
-    noise: float = 0.02
-    seed: str = field(default_factory=lambda: secrets.token_hex(4))
-    process_cap: float = 1800.0
-    cores: int = 2
-    region: str = "us-east-1"
-    data: Sequence[Data] = ()
-    with_parent: bool = False
 
 
 class Emulator:
@@ -103,7 +73,7 @@ class Emulator:
         return f"http://127.0.0.1:{self._server.port}"
 
     def start(self) -> None:
-        """Everything is ready when this returns. Raises ValueError, OSError for data that cannot be put."""
+        """Everything is ready when this returns. Raises ValueError for data that cannot be put."""
         self._regions.make_default_roles()
         for data in self._settings.data:
             self._objects.upload(data.folder, data.bucket, data.prefix, self._settings.region)
@@ -161,8 +131,7 @@ def run(settings: Settings) -> int:
     port cannot be had and ValueError for data that S3 refuses.
     """
     emulator = Emulator(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: emulator.stop())
+    before = {number: signal.signal(number, lambda *_: emulator.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         emulator.start()
         print(_banner(settings), end="", file=sys.stderr, flush=True)
@@ -170,6 +139,8 @@ def run(settings: Settings) -> int:
         return 0 if emulator.wait() else 1
     finally:
         emulator.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _banner(settings: Settings) -> str:

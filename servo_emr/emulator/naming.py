@@ -51,7 +51,7 @@ def operation_of(environ: WSGIEnvironment, service: str, form: bytes) -> str:
         return target.rpartition(".")[2]
     if service == "s3":
         return _s3_operation(environ)
-    query = dict(parse_qsl(environ.get("QUERY_STRING", "")) + parse_qsl(form.decode("utf-8", "replace")))
+    query: dict[str, str] = dict(parse_qsl(f"{environ.get('QUERY_STRING', '')}&{form.decode('utf-8', 'replace')}"))
     return query.get("Action", _UNKNOWN)
 
 
@@ -120,7 +120,7 @@ def _s3_operation(environ: WSGIEnvironment) -> str:
         path = f"{host}/{path}"
     bucket, _, key = path.partition("/")
     depth = 2 if key else 1 if bucket else 0
-    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    query: dict[str, str] = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
     method = environ["REQUEST_METHOD"]
     for pattern in _s3_patterns():
         if pattern.matches(method, depth, query, environ):

@@ -70,7 +70,7 @@ class Objects:
             return True
 
     def upload(self, folder: Path, bucket: str, prefix: str, region: str) -> int:
-        """Puts every file under the folder, making the bucket if need be; how many. Raises ValueError, OSError."""
+        """Puts every file under the folder, making the bucket if need be; how many. Raises ValueError."""
         with self._lock:
             if bucket not in self.buckets():
                 try:
@@ -80,5 +80,8 @@ class Objects:
             files = sorted(path for path in folder.rglob("*") if path.is_file())
             for path in files:
                 key = "/".join(part for part in (prefix.strip("/"), path.relative_to(folder).as_posix()) if part)
-                self._backend.put_object(bucket, key, path.read_bytes())
+                try:
+                    self._backend.put_object(bucket, key, path.read_bytes())
+                except OSError as error:
+                    raise ValueError(f"{path} cannot be read: {error.strerror}") from None
             return len(files)

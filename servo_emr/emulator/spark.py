@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 __all__ = ["SparkHome", "find_spark", "write_configuration"]
 
 _SCHEMES = ("s3", "s3a", "s3n")
+_MOUNTED = "org.apache.hadoop.fs.viewfs.ViewFileSystem"
 _OVERLOAD = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
 
 _LOG4J2 = """\
@@ -88,6 +89,8 @@ def _core_site(endpoint: str, buckets: Sequence[str]) -> str:
 def _hadoop_settings(address: str, buckets: Sequence[str]) -> Iterator[tuple[str, str]]:
     for scheme in _SCHEMES:
         yield f"fs.{scheme}.impl", _OVERLOAD
+        # For a bucket that is not there: it fails by its name, and not with "no overload scheme fs configured: s3".
+        yield f"fs.viewfs.overload.scheme.target.{scheme}.impl", _MOUNTED
     for bucket in buckets:
         yield f"fs.viewfs.mounttable.{bucket}.linkFallback", f"webhdfs://{address}/{bucket}"
     yield "hadoop.user.group.static.mapping.overrides", "hadoop=hadoop"  # this machine has no such user to ask about

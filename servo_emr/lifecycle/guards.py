@@ -113,23 +113,27 @@ class Ceilings:
         limits, job = self.spec.limits, self.spec.job
         cost = self.cost_so_far(now)
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
-            return Censored("The run passed the trial's own max_cost_usd.", Reason.MAX_COST, public="stopped")
+            return Censored(
+                "The run passed the trial's own max_cost_usd.", Reason.MAX_COST, public="stopped at max_cost_usd"
+            )
         if limits.cost_per_run is not None and cost > limits.cost_per_run:
             return ConfigurationError(
                 f"The run passed emr.limits.cost_per_run, {limits.cost_per_run:.4f} USD.",
                 Reason.COST_CEILING,
-                public="stopped",
+                public="stopped at cost_per_run",
             )
         started = self.job_started(look)
         if started is None:
             return self._late(look, now)
         if limits.deadline_s is not None and now - started > limits.deadline_s:
-            return Censored("The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped")
+            return Censored(
+                "The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped at deadline_s"
+            )
         if now - started > job.timeout_s + JOB_GRACE_S:
             return ConfigurationError(
                 f"The job passed emr.job.timeout, {job.timeout_s:.0f} s, and did not end itself.",
                 Reason.JOB_TIMEOUT,
-                public="stopped",
+                public="the job passed its time limit",
             )
         return None
 

@@ -21,6 +21,7 @@ from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError, Verdic
 from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.run import JobEvidence, Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain
+from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import expected_seconds, figures, phases
 from servo_emr.lifecycle.guards import Ceilings, within_budget
@@ -114,7 +115,7 @@ class Measure:
             stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
             await complete(self._close(diary, stopped))
             raise
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
             error = _defect(bug)
         _, cancelled = await complete(self._close(diary, error))
         if cancelled:
@@ -145,7 +146,10 @@ class Measure:
         request = ports.target.request(spec, key)
         identity = hashlib.sha256(canonical([order.spec, package.notebook_sha256]).encode()).hexdigest()
         diary.note(
-            identity=identity, notebook_sha256=package.notebook_sha256, request=request, spec=plain(spec),
+            identity=identity,
+            notebook_sha256=package.notebook_sha256,
+            request=request,
+            spec=plain(spec),
             urls=_urls(key, spec),
         )
         await diary.intend()
@@ -153,14 +157,21 @@ class Measure:
         for name, body in files.items():
             await ports.workspace.put(key.run_id, name, body)
 
+        def told(progress: Progress) -> None:
+            diary.note(cost_so_far=progress.cost_usd)
+            tell(progress)
+
+        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn)
         error: RunError | None = None
         cluster: _Cluster | None = None
         try:
             async with self._launched(spec, key, diary, usd_per_hour) as cluster:
-                await self._decide(spec, cluster, diary, tell, list(order.wanted))
+                await self._decide(spec, cluster, diary, watch, list(order.wanted))
         except RunError as failed:
             error = failed
         if cluster is not None:
+            if cluster.look.state.terminal:
+                watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
             await self._settle(order, spec, cluster, diary, error)
         return error
 
@@ -171,6 +182,7 @@ class Measure:
         if appraisal.refusal is not None:
             raise appraisal.refusal
         diary.note(warnings=diary.record.warnings + appraisal.warnings)
+        await breaker.closed(ports.workspace, spec.limits.unproductive_spend)
         await within_budget(ports.workspace.records, ports.clock.now(), spec)
         history = []
         async for record in ports.workspace.records():
@@ -202,21 +214,13 @@ class Measure:
             if cancelled:
                 raise asyncio.CancelledError
 
-    async def _decide(
-        self, spec: RunSpec, cluster: _Cluster, diary: Diary, tell: Callable[[Progress], None], wanted: list[str]
-    ) -> None:
+    async def _decide(self, spec: RunSpec, cluster: _Cluster, diary: Diary, watch: Watch, wanted: list[str]) -> None:
         """Watches until the run is decided and judges it.
 
         Raises:
             RunError: it did not succeed.
         """
         ports, handle = self._ports, cluster.handle
-
-        def told(progress: Progress) -> None:
-            diary.note(cost_so_far=progress.cost_usd)
-            tell(progress)
-
-        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn)
         cluster.look = await watch.until_decided(handle, spec, cluster.ceilings, diary.move)
         await diary.move(RunState.COLLECTING, steps=cluster.look.steps)
         now = ports.clock.now()

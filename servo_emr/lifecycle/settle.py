@@ -45,7 +45,8 @@ class Settle:
                 continue
             if usage.rows and all(row.timeline.ended or not row.timeline.created for row in usage.rows):
                 break
-        if usage is None:
+        if usage is None or not usage.rows:
+            self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")
             return None, None
         try:
             return usage, await self._book.bill(usage, measured_intervals(spec, look.steps))

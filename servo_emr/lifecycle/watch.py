@@ -102,9 +102,11 @@ class Watch:
             except RunError as error:
                 self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
             now = self._clock.now()
-            self.report(handle, spec, ceilings, look.state, now)
-            if look.state is not state and look.state.order <= RunState.RUNNING.order:
-                state = look.state
+            # A cluster that is ending already has still left its evidence to be collected.
+            shown = look.state if look.state.order <= RunState.RUNNING.order else RunState.COLLECTING
+            self.report(handle, spec, ceilings, shown, now)
+            if shown is not state:
+                state = shown
                 await entered(state)
             if look.steps_ended or look.state.order >= RunState.ENDING.order:
                 return look
@@ -137,8 +139,6 @@ class Watch:
         elapsed = now - ceilings.launched
         whole = PROVISIONING_S + spec.job.expected_s + TEARDOWN_S
         self._percent = max(self._percent, min(99, int(100 * elapsed / whole)))
-        cell, cells = self._cells or (None, None)
+        cell, cells = self._cells if self._cells and state is RunState.RUNNING else (None, None)
         cost = ceilings.cost_so_far(now)
-        self._tell(
-            Progress(handle.key.run_id, handle.cluster_id, state, self._percent, elapsed, cost, cell, cells)
-        )
+        self._tell(Progress(handle.key.run_id, handle.cluster_id, state, self._percent, elapsed, cost, cell, cells))

@@ -13,8 +13,8 @@ from servo_emr.domain.ports import Workspace
 from servo_emr.domain.run import JobEvidence
 from servo_emr.domain.spec import MetricSpec, RunSpec
 from servo_emr.notebook.results import (
-    NoValue,
     Notebook,
+    NoValue,
     Result,
     ResultStatus,
     UnreadableNotebook,

@@ -16,6 +16,10 @@ from servo_emr.notebook.step import NotANotebook, artefacts, check_notebook, job
 __all__ = ["NotebookPacker"]
 
 
+def _read_file(place: str) -> bytes:
+    return Path(place).expanduser().read_bytes()
+
+
 class NotebookPacker:
     """`domain.ports.Packer` for a notebook.
 
@@ -43,7 +47,7 @@ class NotebookPacker:
         if "://" in place:
             return await self._workspace.read(place)
         try:
-            return await asyncio.to_thread(Path(place).expanduser().read_bytes)
+            return await asyncio.to_thread(_read_file, place)
         except OSError as error:
             raise failure(
                 Reason.NOTEBOOK,
@@ -70,7 +74,7 @@ class NotebookPacker:
         if unknown:
             raise failure(
                 Reason.NOTEBOOK,
-                f"emr.job.parameters: {', '.join(sorted(unknown))}: the parameters cell of {place} assigns no such name.",
-                remedy=f"It assigns {', '.join(facts.parameters or ()) or 'nothing'}; papermill would drop others silently.",
+                f"emr.job.parameters: {', '.join(sorted(unknown))}: no such name in the parameters cell of {place}.",
+                remedy=f"It assigns {', '.join(facts.parameters or ()) or 'nothing'}; papermill would drop the others.",
                 public="the notebook does not know a parameter",
             )

@@ -30,6 +30,8 @@ _INCLUDED = (
     "not included: EBS (not yet billed), S3 requests, NAT, data transfer, discounts"
 )
 
+_COMPARE = "EMR's times are what a bill is made of: look at ListInstances and ListSteps of the cluster."
+
 
 @dataclass(frozen=True)
 class Price:
@@ -128,17 +130,18 @@ def _life(row: InstanceRow) -> Life | None:
             details={"instance_id": row.instance_id, "market": row.market},
         )
     if times.ended is None:
-        raise _senseless(row, f"has no end, in the state {row.state}, though its cluster has ended")
+        still = f"See whether EC2 still runs {row.instance_id}, and end it."
+        raise _senseless(row, f"has no end, in the state {row.state}, though its cluster has ended", still)
     if not -math.inf < times.created <= times.ended < math.inf:  # false for NaN too
         raise _senseless(row, f"was created {_clock(times.created)} and ended {_clock(times.ended)}")
     return Life(row, times.created, times.ready, times.ended)
 
 
-def _senseless(row: InstanceRow, what: str) -> OperatorError:
+def _senseless(row: InstanceRow, what: str, remedy: str = _COMPARE) -> OperatorError:
     return OperatorError(
         f"Instance {row.instance_id} ({row.inst_type}) {what}: it cannot be billed.",
         Reason.PRICE,
-        remedy=f"See whether EC2 still runs {row.instance_id}, and end it; EMR's times are what a bill is made of.",
+        remedy=remedy,
         public="the times of an instance make no sense",
         details={
             "instance_id": row.instance_id,
@@ -226,7 +229,7 @@ def _no_share(message: str) -> OperatorError:
     return OperatorError(
         message,
         Reason.PRICE,
-        remedy="EMR's times contradict each other: compare ListSteps and ListInstances of the cluster.",
+        remedy=_COMPARE,
         public="the times of steps and instances contradict each other",
     )
 

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+import boto3
 import httpx
+from botocore.config import Config
 
 __all__ = ["EmulatorProcess"]
 
@@ -48,6 +51,8 @@ class EmulatorProcess:
         )
         self.url = self._wait_until_ready()
         self._http = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
+        self._clients: list[Any] = []
+        self._making = threading.Lock()  # boto3 makes clients in one thread at a time
 
     @property
     def env(self) -> dict[str, str]:
@@ -63,6 +68,23 @@ class EmulatorProcess:
             "AWS_EC2_METADATA_DISABLED": "true",
             "SERVO_EMR_CLOCK": self.url,
         }
+
+    def client(self, service: str, *, check: bool = True, region: str = "us-east-1") -> Any:
+        """A boto3 client that tries once, closed with the emulator.
+
+        `check` False: it sends what its own service model would refuse.
+        """
+        with self._making:
+            made = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name=region,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=Config(retries={"total_max_attempts": 1}, parameter_validation=check),
+            )
+            self._clients.append(made)
+        return made
 
     @property
     def stderr(self) -> str:
@@ -96,7 +118,8 @@ class EmulatorProcess:
 
     def stop(self) -> int:
         """Ends it as a person would; its exit status."""
-        self._http.close()
+        for client in (self._http, *self._clients):
+            client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:

@@ -24,7 +24,7 @@ def say(text: object) -> None:
 
 def adopt_orphans() -> None:
     """Makes orphaned descendants ours, so that a process that detached itself and cleared its environment is found."""
-    set_child_subreaper = 37
+    set_child_subreaper = 36
     if ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0) != 0:
         say(f"prctl: {os.strerror(ctypes.get_errno())}; detached processes are found by their environment alone")
 

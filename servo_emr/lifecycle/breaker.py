@@ -1,0 +1,99 @@
+"""The circuit breaker: after much money or many failures without a measurement, nothing is launched until told.
+
+Its state is not stored but read off the records, so that it cannot disagree with them; the workspace's breaker.json
+holds only when a person last said `resume`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, Verdict
+from servo_emr.domain.ports import Clock, Workspace
+from servo_emr.lifecycle.guards import spent
+
+__all__ = ["Standing", "closed", "resume", "standing"]
+
+DOCUMENT = "breaker"
+ENVIRONMENT_FAILURES = 5
+"""So many environment failures in a row open the breaker."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What has happened since the last measurement that succeeded, or since a person said `resume`.
+
+    runs without a measurement; environment failures in a row, the newest run backwards; USD spent on those runs.
+    """
+
+    runs: int = 0
+    environment_failures: int = 0
+    usd: float = 0.0
+
+    def open_because(self, unproductive_spend: float | None) -> str | None:
+        """Why the breaker is open, or None when it is closed."""
+        if self.environment_failures >= ENVIRONMENT_FAILURES:
+            return f"{self.environment_failures} runs in a row were ended by the environment"
+        if unproductive_spend is not None and self.usd >= unproductive_spend:
+            return (
+                f"{self.runs} runs in a row cost {self.usd:.4f} USD without a measurement, "
+                f"emr.limits.unproductive_spend is {unproductive_spend:.4f}"
+            )
+        return None
+
+
+async def standing(workspace: Workspace) -> Standing:
+    """Reads the newest records, as far back as the last success or the last `resume`."""
+    document = await workspace.document(DOCUMENT)
+    resumed = _resumed_at(document.body if document is not None else {})
+    runs, failures, usd, unbroken = 0, 0, 0.0, True
+    async for record in workspace.records(since=resumed):
+        if record.verdict is Verdict.SUCCEEDED or record.created_at <= (resumed or 0.0):
+            break
+        if record.verdict is Verdict.OPERATOR and record.cluster_id is None:
+            continue  # refused before a launch, by this breaker among others: neither a failure nor an end of one
+        runs += 1
+        usd += spent(record)
+        unbroken = unbroken and record.verdict is Verdict.ENVIRONMENT
+        failures += unbroken
+    return Standing(runs, failures, usd)
+
+
+def _resumed_at(body: Mapping[str, object]) -> float | None:
+    at = body.get("resumed_at")
+    return float(at) if isinstance(at, (int, float)) else None
+
+
+async def closed(workspace: Workspace, unproductive_spend: float | None) -> None:
+    """Returns when something may be launched.
+
+    Raises:
+        OperatorError: operator/breaker.
+    """
+    why = (await standing(workspace)).open_because(unproductive_spend)
+    if why is not None:
+        raise OperatorError(
+            f"The breaker is open: {why}.",
+            Reason.BREAKER,
+            remedy="Look at `servo-emr runs`, mend the cause, then say `servo-emr resume`.",
+            public="the breaker is open",
+        )
+
+
+async def resume(workspace: Workspace, clock: Clock) -> Standing:
+    """Closes the breaker; returns what is forgiven.
+
+    Raises:
+        Conflict: somebody else did so at the same moment.
+    """
+    for _ in range(3):
+        before = await standing(workspace)
+        document = await workspace.document(DOCUMENT)
+        body = {"schema": 1, "resumed_at": clock.now()}
+        try:
+            await workspace.write(DOCUMENT, body, None if document is None else document.version)
+        except Conflict:
+            continue  # another resume: what it forgave is counted anew
+        return before
+    raise Conflict(f"{workspace.uri}/{DOCUMENT}.json keeps being changed by somebody else")

@@ -1,0 +1,245 @@
+"""The parts of the `emr:` section of servo.yaml, each a model with its own rules.
+
+Unknown keys are errors that name the nearest known one, and a key exists only once it works.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, Literal
+
+import pydantic
+import servo
+
+from servo_emr.domain.settings import RangeBound
+from servo_emr.domain.spec import canonical
+from servo_emr.lifecycle.figures import BUILT_IN
+
+__all__ = [
+    "S3_URI",
+    "ClusterSection",
+    "ComponentsSection",
+    "GroupSection",
+    "JobSection",
+    "LimitsSection",
+    "PricesSection",
+    "PrimarySection",
+    "known_keys",
+]
+
+S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
+_INST_TYPE = r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
+_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def known_keys(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """A validator that refuses keys which the model does not have."""
+    known = [field.alias for field in cls.__fields__.values()]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"unknown key '{key}': {hint}")
+    return values
+
+
+class _Section(pydantic.BaseModel):
+    """A mapping in servo.yaml."""
+
+    class Config:
+        extra = pydantic.Extra.forbid
+        validate_all = True
+        allow_population_by_field_name = True
+        json_encoders = {servo.Duration: str}
+
+    _known_keys = pydantic.root_validator(pre=True, allow_reuse=True)(known_keys)
+
+
+class MetricSection(_Section):
+    """A metric that the job reports itself."""
+
+    source: Literal["notebook", "output"] = pydantic.Field(
+        ..., alias="from", description="`notebook`: a scrapbook or papermill record; `output`: its printed text."
+    )
+    name: str | None = pydantic.Field(None, description="With `from: notebook`: the record's name.")
+    pattern: str | None = pydantic.Field(
+        None, description="With `from: output`: a regular expression whose first group is the number; the last match."
+    )
+    unit: str = pydantic.Field("", description="The unit, as the optimizer is to see it.", max_length=32)
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _fits_its_source(cls, values: dict[str, Any]) -> dict[str, Any]:
+        wanted, other = ("name", "pattern") if values["source"] == "notebook" else ("pattern", "name")
+        if values.get(wanted) is None or values.get(other) is not None:
+            raise ValueError(f"from: {values['source']} takes '{wanted}' and no '{other}'")
+        if values.get("pattern") is not None:
+            try:
+                groups = re.compile(values["pattern"]).groups
+            except re.error as error:
+                raise ValueError(f"pattern: not a regular expression: {error}") from None
+            if groups < 1:
+                raise ValueError("pattern: has no group; put the number's part in parentheses")
+        return values
+
+
+class JobSection(_Section):
+    """The notebook and how it is run."""
+
+    notebook: str = pydantic.Field(..., description="s3:// URI or local path of the notebook.", min_length=1)
+    parameters: dict[str, Any] = pydantic.Field(
+        {}, description="papermill parameters; {run_id} and {component.setting} may stand in texts."
+    )
+    kernel: str = pydantic.Field("python3", description="The Jupyter kernel on the cluster.", regex=r"^[\w.-]+$")
+    timeout: servo.Duration = pydantic.Field("2h", description="The job's time limit; it holds on the cluster too.")
+    expected_duration: servo.Duration = pydantic.Field(
+        "20m", description="First guess of the job's duration, for progress; replaced by history."
+    )
+    repeats: Literal[1] = pydantic.Field(1, description="Measured runs on one cluster. This version measures once.")
+    wheels: str | None = pydantic.Field(
+        None, description="S3 prefix with the cluster's Python packages, for subnets without a way out.", regex=S3_URI
+    )
+    metrics: dict[str, MetricSection] = pydantic.Field({}, description="Metrics that the job reports itself.")
+
+    @pydantic.validator("timeout", "expected_duration")
+    def _positive(cls, value: servo.Duration) -> servo.Duration:
+        if value.total_seconds() <= 0:
+            raise ValueError("must be longer than 0")
+        return value
+
+    @pydantic.validator("parameters")
+    def _json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, item in value.items():
+            if not re.match(_NAME, name):
+                raise ValueError(f"'{name}' cannot be a parameter's name: it must be a Python name")
+            try:
+                canonical(item)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"'{name}' holds a value that JSON cannot say ({error}); quote it") from None
+        return value
+
+    @pydantic.validator("metrics")
+    def _own_names(cls, value: dict[str, MetricSection]) -> dict[str, MetricSection]:
+        for name in value:
+            if name in BUILT_IN:
+                raise ValueError(f"'{name}' is a built-in metric; choose another name")
+            if not re.match(r"^[A-Za-z][\w.-]{0,63}$", name):
+                raise ValueError(f"'{name}' cannot be a metric's name: letters, digits, '.', '_' and '-'")
+        return value
+
+
+class ClusterSection(_Section):
+    """The cluster, as far as it does not change from trial to trial."""
+
+    release_label: str = pydantic.Field(..., description="EMR release.", regex=r"^emr-\d+\.\d+\.\d+$")
+    applications: list[str] = pydantic.Field(["Spark"], description="Applications that EMR installs.")
+    subnet_ids: list[pydantic.constr(regex=r"^subnet-[0-9a-z]+$")] = pydantic.Field(  # type: ignore[valid-type]
+        [], description="Subnets that a cluster may be launched in; none: the account's default."
+    )
+    service_role: str = pydantic.Field("EMR_DefaultRole", description="EMR's service role.", min_length=1)
+    instance_profile: str = pydantic.Field(
+        "EMR_EC2_DefaultRole", description="Instance profile of the nodes.", min_length=1
+    )
+    log_uri: str | None = pydantic.Field(None, description="S3 prefix of EMR's logs; none: no logs.", regex=S3_URI)
+    tags: dict[str, str] = pydantic.Field({}, description="Tags of the cluster and its instances.")
+
+    @pydantic.validator("tags")
+    def _tags(cls, value: dict[str, str]) -> dict[str, str]:
+        for key, item in value.items():
+            if not 0 < len(key) <= 128 or len(item) > 256 or key.lower().startswith(("aws:", "servo-emr:")):
+                raise ValueError(f"'{key}': at most 128 characters for a key, 256 for a value, no aws: or servo-emr:")
+        return value
+
+
+class InstTypeSection(_Section):
+    """Which instance types a group may have."""
+
+    values: list[pydantic.constr(regex=_INST_TYPE)] = pydantic.Field(  # type: ignore[valid-type]
+        ..., description="The types that may be tried.", min_items=1
+    )
+    value: str = pydantic.Field(..., description="The type to begin with.")
+    pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
+
+    @pydantic.validator("value")
+    def _allowed(cls, value: str, values: dict[str, Any]) -> str:
+        if "values" in values and value not in values["values"]:
+            raise ValueError(f"'{value}' is not in values ({', '.join(values['values'])}): add it, or change value")
+        return value
+
+
+class ReplicasSection(_Section):
+    """How many nodes a group may have."""
+
+    min: pydantic.conint(strict=True, ge=1) = pydantic.Field(..., description="The fewest nodes.")  # type: ignore[valid-type]
+    max: pydantic.StrictInt = pydantic.Field(..., description="The most nodes.")
+    step: pydantic.conint(strict=True, ge=1) = pydantic.Field(  # type: ignore[valid-type]
+        1, description="The distance between values that may be tried."
+    )
+    value: pydantic.StrictInt = pydantic.Field(..., description="The number to begin with.")
+    pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _order(cls, values: dict[str, Any]) -> dict[str, Any]:
+        low, high, step_, value = (values[key] for key in ("min", "max", "step", "value"))
+        if low > high:
+            raise ValueError(f"min {low} is above max {high}: exchange them")
+        try:
+            RangeBound(low, high, step_).coerce(value)
+        except ValueError as error:
+            raise ValueError(f"value {value} {error}: change value, or the bounds") from None
+        return values
+
+
+class PrimarySection(_Section):
+    """The primary node: there is one."""
+
+    inst_type: InstTypeSection
+
+
+class GroupSection(_Section):
+    """The core or task nodes."""
+
+    inst_type: InstTypeSection
+    replicas: ReplicasSection
+
+
+class ComponentsSection(_Section):
+    """What can be adjusted: one component for each role of node."""
+
+    primary: PrimarySection
+    core: GroupSection
+    task: GroupSection | None = None
+
+
+class LimitsSection(_Section):
+    """Ceilings, in USD, nodes and vCPUs. A limit that is not set does not hold."""
+
+    cost_per_run: pydantic.PositiveFloat | None = pydantic.Field(None, description="USD; the run is stopped.")
+    cost_per_hour: pydantic.PositiveFloat | None = pydantic.Field(
+        None, description="USD per hour of the whole cluster; refused when adjusted."
+    )
+    spend_per_day: pydantic.PositiveFloat | None = pydantic.Field(
+        None, description="USD over all runs of the workspace in 24 hours; then nothing is launched."
+    )
+    unproductive_spend: pydantic.PositiveFloat | None = pydantic.Field(
+        None, description="USD spent in a row without a measurement; then the breaker opens."
+    )
+    provisioning: servo.Duration = pydantic.Field("20m", description="From the launch to the first step.")
+    nodes: pydantic.PositiveInt | None = pydantic.Field(None, description="All nodes of a cluster.")
+    vcpus: pydantic.PositiveInt | None = pydantic.Field(None, description="All vCPUs of a cluster.")
+
+
+class PinnedPrice(_Section):
+    """A price that you know better: USD per instance-hour."""
+
+    ec2: pydantic.PositiveFloat
+    fee: pydantic.PositiveFloat
+
+
+class PricesSection(_Section):
+    """Where prices come from beyond the packaged table."""
+
+    allow_estimated_fees: bool = pydantic.Field(
+        False, description="Whether an EMR fee estimated as 25 % of the EC2 price may be used."
+    )
+    overrides: dict[str, PinnedPrice] = pydantic.Field({}, description="Prices by instance type, in the region.")

@@ -1,0 +1,156 @@
+"""The emulator as a process: what it says, what it refuses, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from servo_emr.cli.emulator import emulator
+from tests.support.emulator import EmulatorProcess
+from tests.support.job_flows import command, job_flow
+
+PATIENCE = 60.0  # real seconds: a bound on a hang, no expectation
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def gone(pid: int) -> bool:
+    """Whether no live process has this pid; a zombie is not alive."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def run_step(process: EmulatorProcess, pids: Path) -> list[int]:
+    """Starts a step that never ends, with a child in a session of its own; the pids of both."""
+    script = f"setsid sleep 1000 & echo $! $$ > {pids}; wait"
+    process.client("emr").run_job_flow(**job_flow(command("bash", "-c", script)))
+    process.advance(500)
+    assert eventually(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    return [int(word) for word in pids.read_text().split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_all_processes_and_folders(tmp_path: Path, number: signal.Signals) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with EmulatorProcess("--model", "a=10000", environment={"TMPDIR": str(scratch)}) as process:
+        running = run_step(process, tmp_path / "pids")
+        assert list(scratch.iterdir()), "it works in a folder of its own"
+        process.process.send_signal(number)
+        assert process.process.wait(PATIENCE) == 0
+        assert all(gone(pid) for pid in running)
+        assert list(scratch.iterdir()) == []
+
+
+def test_it_says_what_it_is(tmp_path: Path) -> None:
+    with EmulatorProcess("--seed", "tea") as process:
+        said = process.stderr
+    assert "EMULATOR" in said and "no figure from it is AWS's" in said
+    assert "with the rights of whoever started this" in said
+    assert "follow a model" in said and "Seed tea" in said
+
+
+def test_it_ends_with_its_parent_when_asked_to(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "servo_emr.cli", "emulator", "--port", "0", "--with-parent"]
+    program = (
+        "import subprocess, sys, time\n"
+        f"p = subprocess.Popen({words!r}, stdout=subprocess.PIPE, text=True)\n"
+        "print(p.pid, p.stdout.readline().split()[-1], flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid, url = parent.stdout.readline().split()
+        assert url.startswith("http://127.0.0.1:") and not gone(int(pid))
+        parent.kill()
+    assert eventually(lambda: gone(int(pid)))
+
+
+def test_data_is_there_when_it_listens(tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "dt=2026-01-01"
+    folder.mkdir(parents=True)
+    (folder / "part.csv").write_text("1,2\n")
+    seeds = [f"s3://acme-data/in={tmp_path / 'input'}", f"s3://acme-data/at/day=1={folder}", f"s3://acme-root={folder}"]
+    with EmulatorProcess(data=seeds) as process:
+        s3 = process.client("s3")
+        keys = {
+            bucket: [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+            for bucket in ("acme-data", "acme-root")
+        }
+        body = s3.get_object(Bucket="acme-root", Key="part.csv")["Body"].read()
+    assert keys == {"acme-data": ["at/day=1/part.csv", "in/dt=2026-01-01/part.csv"], "acme-root": ["part.csv"]}
+    assert body == b"1,2\n"
+
+
+def refused(*options: str) -> tuple[int, str]:
+    """(exit status, standard error) of an emulator that does not start."""
+    app = typer.Typer()
+    app.command()(emulator)
+    ended = CliRunner(mix_stderr=False).invoke(app, options)
+    assert ended.stdout == ""
+    return ended.exit_code, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "s3://acme-data/x=/no/such/folder"], "/no/such/folder"),
+        (["--data", "acme-data"], "s3://BUCKET/PREFIX=FOLDER"),
+        (["--data", "s3:///x=/tmp"], "s3://BUCKET/PREFIX=FOLDER"),
+        (["--durations", "guess"], "--durations guess: wall or model"),
+        (["--durations", "model", "--model", "z=1"], "'z=1'"),
+        (["--model", "a=1"], "means nothing with --durations wall"),
+        (["--speed", "-1"], "--speed -1.0"),
+        (["--noise", "nan"], "--noise nan"),
+        (["--process-cap", "soon"], "--process-cap soon"),
+        (["--port", "70000"], "--port 70000"),
+        (["--cores", "0"], "--cores 0"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_message(options: list[str], words: str) -> None:
+    status, said = refused(*options)
+    assert status == 2
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_an_option_that_does_not_exist_is_named() -> None:
+    status, said = refused("--sped", "2")
+    assert status == 2
+    assert "--sped" in said
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, said = refused("--port", str(port))
+    assert status == 1
+    assert said.strip().splitlines() == [
+        f"servo-emr emulator: the emulator cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "choose another --port, or 0"
+    ]
+
+
+def test_a_bucket_name_that_s3_refuses_is_named(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "servo_emr.cli", "emulator", "--data", f"s3://No/x={tmp_path}"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "'No'" in ended.stderr and len(ended.stderr.strip().splitlines()) == 1

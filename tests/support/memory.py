@@ -1,0 +1,107 @@
+"""A workspace in memory that keeps the port's promises, and can be out of reach for a while."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from servo_emr.domain.errors import Conflict, Reason, failure
+from servo_emr.domain.ports import Document
+from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import is_run_id
+
+__all__ = ["MemoryWorkspace"]
+
+
+class MemoryWorkspace:
+    """`domain.ports.Workspace`. `objects` holds what is under the prefix; `elsewhere` what the user named outside."""
+
+    def __init__(self, uri: str = "s3://acme-servo/nightly-etl") -> None:
+        self.uri = uri
+        self.objects: dict[str, bytes] = {}
+        self.elsewhere: dict[str, bytes] = {}
+        self.down = False
+        self.writes = 0
+        self._versions: dict[str, str] = {}
+        self._count = itertools.count(1)
+
+    async def identity(self) -> str:
+        if (known := await self.document("workspace")) is None:
+            await self.write("workspace", {"schema": 1, "id": "cafe0123"}, None)
+            return "cafe0123"
+        return str(known.body["id"])
+
+    async def document(self, name: str) -> Document | None:
+        return self._read(f"{name}.json")
+
+    async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
+        return self._write(f"{name}.json", body, expected)
+
+    async def save(self, record: RunRecord, expected: str | None) -> str:
+        return self._write(_record_key(record.run_id), record.to_json(), expected)
+
+    async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
+        document = self._read(_record_key(run_id))
+        return None if document is None else (RunRecord.from_json(document.body), document.version)
+
+    async def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
+        self._reach()
+        first = "" if since is None else f"records/dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
+        keys = [key for key in self.objects if key.startswith("records/") and key > first]
+        for key in sorted(keys, reverse=True):
+            found = await self.record(key.rsplit("/", 1)[-1].removesuffix(".json"))
+            if found is not None:
+                yield found[0]
+
+    async def put(self, run_id: str, name: str, body: bytes) -> None:
+        self._reach()
+        self.objects[_artefact_key(run_id, name)] = body
+
+    async def get(self, run_id: str, name: str) -> bytes | None:
+        self._reach()
+        return self.objects.get(_artefact_key(run_id, name))
+
+    async def read(self, uri: str) -> bytes:
+        self._reach()
+        if uri not in self.elsewhere:
+            raise failure(Reason.NOTEBOOK, f"{uri} does not exist.", remedy="Upload it.")
+        return self.elsewhere[uri]
+
+    def the_record(self) -> RunRecord:
+        """The one record that there is."""
+        (key,) = (key for key in self.objects if key.startswith("records/"))
+        return RunRecord.from_json(json.loads(self.objects[key]))
+
+    def _reach(self) -> None:
+        if self.down:
+            raise failure(Reason.ENDPOINT, "the workspace is out of reach.")
+
+    def _read(self, key: str) -> Document | None:
+        self._reach()
+        if key not in self.objects:
+            return None
+        return Document(json.loads(self.objects[key]), self._versions[key])
+
+    def _write(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
+        self._reach()
+        if self._versions.get(key) != expected:
+            raise Conflict(f"{self.uri}/{key} was changed by somebody else")
+        self.writes += 1
+        self.objects[key] = json.dumps(body, allow_nan=False).encode()
+        self._versions[key] = f"v{next(self._count)}"
+        return self._versions[key]
+
+
+def _record_key(run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise ValueError(f"{run_id!r} is not a run id")
+    return f"records/dt={run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}/{run_id}.json"
+
+
+def _artefact_key(run_id: str, name: str) -> str:
+    if not is_run_id(run_id) or "/" in name or name in ("", ".", ".."):
+        raise ValueError(f"{run_id!r}/{name!r} cannot be a key of the workspace")
+    return f"runs/{run_id}/{name}"

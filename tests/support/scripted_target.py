@@ -1,0 +1,201 @@
+"""A LaunchTarget in memory: what a cluster shows is a function of the clock and of a script. Keeps the port's promises.
+
+Everything that EMR has done to people can be written into a script: an answer that is lost, a listing that lags, looks
+that fail, a release that is refused or obeyed late or never.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
+from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
+from servo_emr.domain.run import InstanceRow, Observation, RunState, StepLook, StepState, Timeline, Usage
+from servo_emr.domain.spec import RunKey, RunSpec
+
+__all__ = ["NEVER", "Script", "ScriptedTarget", "throttled"]
+
+NEVER = float("inf")
+
+
+def throttled() -> RunError:
+    return failure(Reason.THROTTLED, "emr: ThrottlingException: Rate exceeded.")
+
+
+@dataclass
+class Script:
+    """The life of every cluster, in seconds from its launch unless said otherwise."""
+
+    provisioned: float = 300.0
+    ready: float = 420.0
+    job: float = 1860.0
+    """Seconds from readiness to the end of the job."""
+    ends: StepState = StepState.COMPLETED
+    idle: float = 5.0
+    """Seconds after the job until the cluster begins to end itself."""
+    ending: float = 60.0
+    obeys: float = 1.0
+    """Seconds from an accepted release until TERMINATING is seen."""
+    end_reason: Reason | None = None
+    end_code: str = ""
+    refusal: RunError | None = None
+    """What submit answers instead of making a cluster."""
+    unclear: str = ""
+    """"made": a cluster is made and the answer lost; "lost": the answer is lost and nothing was made."""
+    visible_after: float = 0.0
+    """Seconds until `find` lists a cluster."""
+    failing_looks: Callable[[float], RunError | None] = lambda since_launch: None
+    failing_releases: Callable[[float], RunError | None] = lambda since_launch: None
+    failing_usage: RunError | None = None
+    preflight: Preflight = field(default_factory=Preflight)
+    failure: dict[str, str] = field(default_factory=dict)
+    """FailureDetails of a failed step."""
+
+
+@dataclass
+class _Cluster:
+    handle: Handle
+    spec: RunSpec
+    born: float
+    released: float | None = None
+
+
+class ScriptedTarget:
+    """Counts its calls in `calls`: the names of the verbs, oldest first."""
+
+    def __init__(self, clock: Clock, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self.clusters: list[_Cluster] = []
+        self.strangers: list[str] = []
+        """Names of clusters that are not ours."""
+        self.calls: list[str] = []
+        self.during_submit: Callable[[], object] | None = None
+        self._clock = clock
+        self._ids = itertools.count(1)
+
+    @property
+    def alive(self) -> list[str]:
+        """Clusters that still cost money and have not been seen to end."""
+        return [c.handle.cluster_id for c in self.clusters if self._state(c).order < RunState.ENDING.order]
+
+    def count(self, verb: str) -> int:
+        return self.calls.count(verb)
+
+    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
+        return {"Name": key.name, "Args": [key.fill(word) for word in spec.steps[0].argv]}
+
+    async def preflight(self, spec: RunSpec) -> Preflight:
+        self.calls.append("preflight")
+        return self.script.preflight
+
+    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+        self.calls.append("submit")
+        if self.during_submit is not None:
+            self.during_submit()
+            await self._clock.sleep(1.0)
+        if self.script.refusal is not None:
+            raise self.script.refusal
+        if self.script.unclear == "lost":
+            raise LaunchUnclear("emr:RunJobFlow: no clear answer: connection reset")
+        handle = Handle(f"j-{next(self._ids):04}", key)
+        self.clusters.append(_Cluster(handle, spec, self._clock.now()))
+        if self.script.unclear == "made":
+            raise LaunchUnclear("emr:RunJobFlow: no clear answer: read timeout")
+        return handle
+
+    async def find(self, workspace_id: str) -> list[Found]:
+        self.calls.append("find")
+        now = self._clock.now()
+        names = [RunKey.parse(name, "", workspace_id) for name in self.strangers]
+        found = [Found(Handle(f"j-stranger{n}", key), True, now) for n, key in enumerate(names) if key is not None]
+        for cluster in self.clusters:
+            key = RunKey.parse(cluster.handle.key.name, "", workspace_id)
+            if key is not None and now - cluster.born >= self.script.visible_after:
+                alive = self._state(cluster) is not RunState.VERIFIED
+                found.append(Found(Handle(cluster.handle.cluster_id, key), alive, cluster.born))
+        return found
+
+    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+        self.calls.append("observe")
+        cluster = self._find(handle)
+        age = self._clock.now() - cluster.born
+        if (error := self.script.failing_looks(age)) is not None:
+            raise error
+        state = self._state(cluster)
+        ready = cluster.born + self.script.ready
+        ended = self._ended(cluster) if state is RunState.VERIFIED else None
+        line = Timeline(cluster.born, ready if age >= self.script.ready else None, ended)
+        ending = state.order >= RunState.ENDING.order
+        reason = self.script.end_reason if ending else None
+        code = self.script.end_code if ending else ""
+        return Observation(state, line, self._steps(cluster), code, end_reason=reason)
+
+    async def usage(self, handle: Handle) -> Usage:
+        self.calls.append("usage")
+        if self.script.failing_usage is not None:
+            raise self.script.failing_usage
+        cluster = self._find(handle)
+        ended = self._ended(cluster) if self._state(cluster) is RunState.VERIFIED else None
+        age = self._clock.now() - cluster.born
+        ready = cluster.born + self.script.ready if age >= self.script.ready else None
+        line = Timeline(cluster.born + 20.0, ready, ended)
+        rows = [
+            InstanceRow(f"i-{group.role}-{n}", group.inst_type, f"ig-{group.role}", "ON_DEMAND", "TERMINATED", line)
+            for group in cluster.spec.groups
+            for n in range(group.count)
+        ]
+        return Usage(cluster.spec.region, tuple(rows))
+
+    async def logs(self, handle: Handle, spec: RunSpec, step_id: str) -> list[LogTail]:
+        self.calls.append("logs")
+        return [LogTail("stderr", f"{spec.cluster.log_uri}/{handle.cluster_id}/steps/{step_id}/stderr.gz", "the tail")]
+
+    async def release(self, handle: Handle) -> None:
+        self.calls.append("release")
+        cluster = self._find(handle)
+        if (error := self.script.failing_releases(self._clock.now() - cluster.born)) is not None:
+            raise error
+        if cluster.released is None:
+            cluster.released = self._clock.now()
+
+    def _find(self, handle: Handle) -> _Cluster:
+        return next(c for c in self.clusters if c.handle.cluster_id == handle.cluster_id)
+
+    def _over(self, cluster: _Cluster) -> float:
+        """When the cluster is seen ending."""
+        done = cluster.born + self.script.ready + self.script.job
+        by_itself = done + self.script.idle
+        asked = NEVER if cluster.released is None else cluster.released + self.script.obeys
+        return min(by_itself, asked)
+
+    def _ended(self, cluster: _Cluster) -> float:
+        return self._over(cluster) + self.script.ending
+
+    def _state(self, cluster: _Cluster) -> RunState:
+        now = self._clock.now()
+        if now >= self._ended(cluster):
+            return RunState.VERIFIED
+        if now >= self._over(cluster):
+            return RunState.ENDING
+        if now >= cluster.born + self.script.ready:
+            return RunState.RUNNING
+        return RunState.BOOTSTRAPPING if now >= cluster.born + self.script.provisioned else RunState.PROVISIONING
+
+    def _steps(self, cluster: _Cluster) -> tuple[StepLook, ...]:
+        now = self._clock.now()
+        start, done = cluster.born + self.script.ready, cluster.born + self.script.ready + self.script.job
+        over = self._over(cluster)
+        state, ended = StepState.RUNNING, None
+        if now < start or over <= start:
+            ended = None
+            state = StepState.CANCELLED if now >= over else StepState.PENDING
+            return (StepLook("s-1", "notebook", state, Timeline(cluster.born)),)
+        if now >= done and done <= over:
+            state, ended = self.script.ends, done
+        elif now >= over:
+            state, ended = StepState.CANCELLED, over
+        failure_details = self.script.failure if state is StepState.FAILED else {}
+        return (StepLook("s-1", "notebook", state, Timeline(cluster.born, start, ended), failure_details),)
