@@ -6,35 +6,26 @@ other exception would end the servo's process without a word to the optimizer.
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, List, Optional
 
+import click
 import pydantic
 import servo
-import servo.errors
 
 from servo_emr import __version__
+from servo_emr.answers import in_full, measurement, told, translated
 from servo_emr.config import EMRConfiguration
-from servo_emr.description import Metric, WireUnit, components
+from servo_emr.description import components
 from servo_emr.description import metrics as described
-from servo_emr.domain.errors import (
-    Aborted,
-    ConfigurationError,
-    JobError,
-    LaunchUnclear,
-    OurDefect,
-    Reason,
-    RunError,
-    ServoEmrError,
-    failure,
-)
+from servo_emr.domain.errors import Aborted, JobError, Reason, RunError
 from servo_emr.domain.run import RunRecord
-from servo_emr.domain.spec import plain
 from servo_emr.domain.trial import with_userdata
-from servo_emr.lifecycle.guards import spent
+from servo_emr.interrupts import interruptible
+from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.measure import Order, Outcome
+from servo_emr.lifecycle.past import read_past
+from servo_emr.lifecycle.release import command_by_hand
 from servo_emr.lifecycle.stage import Staged
 from servo_emr.lifecycle.watch import Progress
 from servo_emr.wiring import Live, assemble
@@ -43,7 +34,7 @@ __all__ = ["EMRConnector"]
 
 HEARTBEAT_S = 20.0
 """Real seconds between progress posts: they are the only channel through which the optimizer can cancel."""
-_DETAILS_LIMIT = 8_000
+LEASE_RETRY_S = 10.0
 
 
 @servo.metadata(
@@ -60,6 +51,9 @@ class EMRConnector(servo.BaseConnector):
     config: EMRConfiguration
 
     _live: Optional[Live] = pydantic.PrivateAttr(None)
+    _operation: Optional[Any] = pydantic.PrivateAttr(None)
+    _running: bool = pydantic.PrivateAttr(False)
+    _stopping: bool = pydantic.PrivateAttr(False)
 
     @property
     def live(self) -> Live:
@@ -87,7 +81,7 @@ class EMRConnector(servo.BaseConnector):
         """The staged values, else the configured ones: with the workspace out of reach it still answers, at once."""
         space = self.config.space
         staged = Staged(space.configured)
-        with _translated(servo.EventError):
+        with translated(lambda error: self._failed(error, servo.EventError, None)):
             try:
                 staged = await assemble(self.config, self._warn, quick=True).stage.current()
             except RunError as error:
@@ -106,8 +100,9 @@ class EMRConnector(servo.BaseConnector):
         if adjustments and not wanted:
             # Addressed to other connectors: what we have stays as it is.
             return await self.describe(control=control)
-        with _translated(servo.AdjustmentFailedError, self):
-            staged = await self.live.stage.adjust(wanted, self._warn)
+        with translated(lambda error: self._failed(error, servo.AdjustmentFailedError, None)):
+            async with self._driving():
+                staged = await self.live.stage.adjust(wanted, self._warn)
         for warning in staged.warnings:
             self._warn(warning)
         return servo.Description(
@@ -115,19 +110,109 @@ class EMRConnector(servo.BaseConnector):
         )
 
     @servo.on_event()
+    async def attach(self, servo_: servo.Servo) -> None:
+        """Puts the breaker's state into HELLO's telemetry; only `servo run` says HELLO."""
+        context = click.get_current_context(silent=True)
+        if context is None or context.info_name != "run":
+            return
+        try:
+            live = assemble(self.config, self._warn, quick=True)
+            past = await read_past(live.workspace, live.clock.now())
+            standing = breaker.standing(past, await breaker.resumed_at(live.workspace))
+            why = standing.open_because(self.config.limits.unproductive_spend)
+            told = "closed" if why is None else f"open: {why}"
+        except RunError as error:
+            told = f"not known: {error.reason}"
+        self.telemetry[f"{self.name}.breaker"] = told
+
+    @servo.on_event()
+    async def startup(self) -> None:
+        """Takes the lease, waiting for another driver, and finishes what an earlier process has left.
+
+        Nothing is raised from here: it would end the servo, and its supervisor would start it again, for ever.
+        """
+        self._running = True
+        while not self.live.lease.held:
+            try:
+                await self.live.lease.take(wait=True)
+            except RunError as error:
+                self._warn(f"the lease cannot be taken yet: {error}")
+                await asyncio.sleep(LEASE_RETRY_S)
+        try:
+            left = await self.live.measure.recover()
+        except RunError as error:
+            left = [error]
+        for failed in left:
+            self.logger.error("{text}", text=in_full(failed))
+
+    @servo.on_event()
+    async def shutdown(self) -> None:
+        """On a signal this comes first: the run under way is ended, then the lease is given back."""
+        self._stopping = True
+        if (operation := self._operation) is not None:
+            operation.cancel()
+            await asyncio.wait({operation})
+        if self._live is not None:
+            await self._live.lease.give_back()
+
+    @servo.on_event()
     async def measure(
         self,
         *,
         metrics: List[str] = None,
-        control: servo.Control = servo.Control(),  # noqa: RUF013 - servox's spelling
+        control: servo.Control = servo.Control(),
     ) -> servo.Measurement:
         """Runs the job once on a cluster of its own and reports what it took."""
-        with _translated(servo.MeasurementFailedError, self):
-            order = await self._order(metrics, control)
-            outcome = await self._measured(order)
+        with translated(lambda error: self._failed(error, servo.MeasurementFailedError, None)):
+            outcome = await self._interruptible(self._measure(metrics, control))
         if outcome.error is not None:
-            raise self._told(outcome.error, servo.MeasurementFailedError, outcome.record) from outcome.error
-        return self._measurement(outcome.record)
+            raise self._failed(outcome.error, servo.MeasurementFailedError, outcome.record) from outcome.error
+        return measurement(outcome.record, self.config.report_details)
+
+    async def _interruptible(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Runs a measurement that `shutdown`, and in a one-shot command a signal, can end: it releases its cluster."""
+        self._operation = asyncio.ensure_future(work)
+        signals = contextlib.nullcontext() if self._running else interruptible(self._stop, self._by_hand)
+        try:
+            with signals:
+                outcome: Outcome = await self._operation
+                return outcome
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            stopped = Aborted("This servo was told to stop; the run's cluster is ending.", Reason.SHUTDOWN)
+            raise self._failed(stopped, servo.EventAbortedError, self.live.measure.stopped) from None
+        finally:
+            self._operation = None
+
+    def _stop(self) -> None:
+        self._stopping = True
+        if self._operation is not None:
+            self._operation.cancel()
+        self._warn("stopping: the run's cluster is being ended; once more to leave at once")
+
+    def _by_hand(self) -> str:
+        cluster = self.live.measure.cluster
+        return "" if cluster is None else f"To end the cluster: {command_by_hand(cluster, self.config.region)}"
+
+    async def _measure(self, metrics: Optional[List[Any]], control: servo.Control) -> Outcome:
+        order = await self._order(metrics, control)
+        async with self._driving():
+            return await self._measured(order)
+
+    @contextlib.asynccontextmanager
+    async def _driving(self) -> AsyncIterator[None]:
+        """The lease: the servo's own since its start; a one-shot command takes it for itself, or fails at once."""
+        lease = self.live.lease
+        if lease.held:
+            yield
+            return
+        await lease.take(wait=False)
+        try:
+            yield
+        finally:
+            if not self._running:
+                await lease.give_back()
 
     async def _order(self, metrics: Optional[List[Any]], control: servo.Control) -> Order:
         """What is to be measured, from the staged values, the metrics asked for and the trial's own userdata."""
@@ -145,7 +230,14 @@ class EMRConnector(servo.BaseConnector):
                 public="no metric of this servo was asked for",
             )
         unknown = tuple(f"not a metric of this servo: {str(name)[:64]}" for name in asked if name not in units)
-        return Order(spec, dict(staged.values), wanted, staged.warnings + unknown)
+        return Order(
+            spec,
+            dict(staged.values),
+            wanted,
+            staged.warnings + unknown,
+            cmd_uid=servo.current_command_uid(),
+            paced=self._running,
+        )
 
     async def _measured(self, order: Order) -> Outcome:
         latest: List[Progress] = []
@@ -176,86 +268,10 @@ class EMRConnector(servo.BaseConnector):
             progress=max(1, progress.percent),
         )
 
-    def _measurement(self, record: RunRecord) -> servo.Measurement:
-        at = datetime.fromtimestamp(record.ended_at or record.created_at, UTC)
-        readings = [
-            servo.DataPoint(Metric(name, WireUnit(record.units[name])), at, value)
-            for name, value in record.metrics.items()
-        ]
-        return servo.Measurement(readings=readings, annotations=self._annotations(record))
-
-    def _annotations(self, record: RunRecord) -> dict[str, str]:
-        warnings = list(record.warnings)
-        if record.missing:
-            detailed = [f"{name}: {why}" for name, why in record.missing.items()]
-            warnings.append("no value for " + ", ".join(detailed if self.config.report_details else record.missing))
-        notes = {
-            "run_id": record.run_id,
-            "cluster_id": record.cluster_id or "",
-            "cost_basis": str(record.cost["basis"]) if record.cost else "no bill could be made",
-            "repeats": "1",
-            "notebook_sha256": record.notebook_sha256,
-        }
-        return {**notes, "warnings": "; ".join(warnings)} if warnings else notes
-
-    def _told(self, error: RunError, kind: type[servo.EventError], record: Optional[RunRecord]) -> servo.EventError:
-        """`error` for the optimizer; all of it goes to the log, only what may leave the account goes on the wire."""
-        everything = _in_full(error, record)
-        self.logger.error("{text}", text=everything)
-        text = f"{error.reason}: {error.public}" if error.public else str(error.reason)
-        if self.config.report_details:
-            text = f"{text}\n{everything[:_DETAILS_LIMIT]}"
-        return _CLASSES.get(type(error), kind)(f"{text}\n{_last_line(record)}", reason=str(error.reason))
-
-
-_CLASSES: dict[type[RunError], type[servo.EventError]] = {
-    ConfigurationError: servo.AdjustmentRejectedError,
-    Aborted: servo.EventAbortedError,
-}
-"""The error-translation table; what is not in it becomes the failure of the event at hand."""
-
-
-def _last_line(record: Optional[RunRecord]) -> str:
-    """A failure costs what it cost, and the optimizer has no other way to learn it."""
-    if record is None:
-        return "run=none cost_usd=0.0000 duration_s=none"
-    duration = record.phases.get("duration")
-    told = "none" if duration is None else f"{duration:.3f}"
-    return f"run={record.run_id} cost_usd={spent(record):.4f} duration_s={told}"
-
-
-def _in_full(error: RunError, record: Optional[RunRecord]) -> str:
-    """The error with all the evidence there is for it: what the record keeps, or what it came with itself."""
-    evidence: dict[str, Any] = dict(error.details)
-    if record is not None:
-        kept = {name: value for name, value in record.details.items() if name != "instances"}
-        failed = [plain(step) for step in record.steps if step.failure]
-        evidence = {**kept, "steps": failed, "cause": record.cause, "urls": record.urls}
-    shown = {name: value for name, value in evidence.items() if value}
-    return f"{error.reason}: {error}\n{json.dumps(shown, indent=1, default=str) if shown else ''}".strip()
-
-
-@contextlib.contextmanager
-def _translated(kind: type[servo.EventError], connector: Optional[EMRConnector] = None) -> Any:
-    """Lets nothing out but servox's EventErrors and cancellation."""
-    try:
-        yield
-    except servo.errors.EventError:
-        raise
-    except RunError as error:
-        raise _wire(error, kind, connector) from error
-    except LaunchUnclear as error:
-        raise _wire(failure(Reason.ENDPOINT, str(error)), kind, connector) from error
-    except ServoEmrError as error:
-        raise _wire(failure(Reason.LEASE, str(error)), kind, connector) from error
-    except Exception as error:
-        raise _wire(OurDefect(f"{type(error).__name__}: {error}", Reason.BUG), kind, connector) from error
-
-
-def _wire(error: RunError, kind: type[servo.EventError], connector: Optional[EMRConnector]) -> servo.EventError:
-    if connector is None:
-        return kind(f"{error.reason}: {error.public}", reason=str(error.reason))
-    return connector._told(error, kind, None)
+    def _failed(self, error: RunError, kind: type[servo.EventError], record: Optional[RunRecord]) -> servo.EventError:
+        """`error` for the optimizer; all of it goes to the log first."""
+        self.logger.error("{text}", text=in_full(error))
+        return told(error, kind, record, self.config.report_details)
 
 
 @contextlib.asynccontextmanager

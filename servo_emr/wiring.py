@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.clock import clock_of_environment
+from servo_emr.clock import SystemClock, clock_of_environment
 from servo_emr.config import EMRConfiguration
 from servo_emr.domain.ports import Clock, LaunchTarget, PriceBook, Workspace
 from servo_emr.domain.settings import Space
+from servo_emr.lifecycle.lease import Holder, Lease
 from servo_emr.lifecycle.measure import Measure, Ports
 from servo_emr.lifecycle.stage import Stage
 from servo_emr.notebook.evidence import NotebookEvidence
@@ -34,6 +38,7 @@ class Live:
     book: PriceBook
     stage: Stage
     measure: Measure
+    lease: Lease
 
 
 def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False) -> Live:
@@ -52,5 +57,41 @@ def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool 
     space = config.space
     stage = Stage(target, workspace, book, clock, space, config.to_spec())
     packer, evidence = NotebookPacker(workspace), NotebookEvidence(workspace)
-    measure = Measure(Ports(target, workspace, book, packer, evidence, clock), stage, warn)
-    return Live(config, space, clock, target, workspace, book, stage, measure)
+    lease = Lease(workspace, SystemClock(), me(), lives, warn)
+    ports = Ports(target, workspace, book, packer, evidence, clock)
+    measure = Measure(ports, stage, lease.must_be_fresh, warn)
+    return Live(config, space, clock, target, workspace, book, stage, measure, lease)
+
+
+def me() -> Holder:
+    """This process, as a lease names it."""
+    pid = os.getpid()
+    return Holder(socket.gethostname(), pid, _started(pid) or "")
+
+
+def lives(holder: Holder) -> bool:
+    """Whether a process of this host, named in a lease, still runs. A process id that was given anew is another."""
+    if holder.pid == os.getpid():
+        return holder == me()
+    return _started(holder.pid) == holder.started
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this machine started, in the kernel's own count; None when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _signalled(pid)
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _signalled(pid: int) -> str | None:
+    """The same where there is no /proc: only whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it is somebody else's, but it is there
+    return ""

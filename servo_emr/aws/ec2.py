@@ -22,8 +22,10 @@ from servo_emr.domain.spec import Role, RunKey, RunSpec, Step
 __all__ = ["Ec2Target"]
 
 TAG = "servo-emr:run"
+WORKSPACE_TAG = "servo-emr:workspace"
 _ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
 _INVALID = ("ValidationException", "InvalidRequestException", "InternalServerException", "InternalServerError")
+_REFUSED = ("InvalidRequestException", "ValidationException")
 _LOG_TAIL = 16_384
 _LOG_LIMIT = 8 * 1024 * 1024
 
@@ -64,7 +66,7 @@ class Ec2Target:
             chosen = zlib.crc32(key.run_id.encode()) % len(cluster.subnet_ids)
             instances["Ec2SubnetId"] = cluster.subnet_ids[chosen]
         script, *arguments = (key.fill(word) for word in spec.bootstrap)
-        tags = {**dict(cluster.tags), TAG: key.run_id, "servo-emr:workspace": key.workspace_id}
+        tags = {**dict(cluster.tags), TAG: key.run_id, WORKSPACE_TAG: key.workspace_id}
         return {
             "Name": key.name,
             "ReleaseLabel": cluster.release_label,
@@ -92,15 +94,21 @@ class Ec2Target:
             raise LaunchUnclear("emr:RunJobFlow: the answer names no cluster")
         return Handle(str(answer["JobFlowId"]), key)
 
-    async def find(self, workspace_id: str) -> list[Found]:
+    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
         found = []
-        async for summary in self._door.pages("emr", "ListClusters", "Clusters"):
+        which = {"ClusterStates": list(ALIVE)} if alive_only else {}
+        async for summary in self._door.pages("emr", "ListClusters", "Clusters", **which):
             key = RunKey.parse(summary.get("Name", ""), "", workspace_id)
             if key is not None:
                 status = summary["Status"]
                 created = times(status.get("Timeline", {}), "ReadyDateTime").created
                 found.append(Found(Handle(summary["Id"], key), status["State"] in ALIVE, created))
-        return found
+        return sorted(found, key=lambda cluster: cluster.created or 0.0)
+
+    async def confirmed(self, handle: Handle) -> bool:
+        answer = await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id)
+        tags = {tag["Key"]: tag.get("Value") for tag in answer["Cluster"].get("Tags", ())}
+        return tags.get(WORKSPACE_TAG) == handle.key.workspace_id
 
     async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
         if last is not None and last.state is RunState.RUNNING and not last.steps_ended:
@@ -144,6 +152,7 @@ class Ec2Target:
                 market=row.get("Market", "ON_DEMAND"),
                 state=row["Status"]["State"],
                 timeline=times(row["Status"].get("Timeline", {}), "ReadyDateTime"),
+                ended=row["Status"]["State"] == "TERMINATED",
             )
             async for row in pages
         ]
@@ -174,11 +183,17 @@ class Ec2Target:
 
     async def release(self, handle: Handle) -> None:
         try:
-            await self._door.call(
-                "emr", "TerminateJobFlows", expected=("InvalidRequestException",), JobFlowIds=[handle.cluster_id]
-            )
-        except Refusal:
-            return  # no such cluster: nothing to end
+            await self._terminate(handle)
+        except Refusal as refusal:
+            if refusal.code != "ValidationException":
+                return  # no such cluster: nothing to end
+            # Protected: by somebody who has since been forgotten, or has not; the cluster carries our key.
+            ids = [handle.cluster_id]
+            await self._door.call("emr", "SetTerminationProtection", JobFlowIds=ids, TerminationProtected=False)
+            await self._terminate(handle)
+
+    async def _terminate(self, handle: Handle) -> None:
+        await self._door.call("emr", "TerminateJobFlows", expected=_REFUSED, JobFlowIds=[handle.cluster_id])
 
 
 def gunzip_tail(body: bytes, size: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,16 +89,10 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
         for component, _, name in [selector.partition(".")]
     ]
     await connector.adjust(adjustments)
-    task = asyncio.ensure_future(connector.measure())
-    loop = asyncio.get_running_loop()
-    # A cancelled measurement ends its cluster before it lets go.
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
-        run_id = (await task).annotations["run_id"]
+        run_id = (await connector.measure()).annotations["run_id"]
     except servo.errors.EventError as error:
         run_id = _run_of(error)
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
     found = await live.workspace.record(run_id)
     if found is None:
         raise failure(Reason.BUCKET, f"the record of run {run_id} is not in {live.workspace.uri}")

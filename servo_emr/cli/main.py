@@ -12,7 +12,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import cycle, demo, emulator, plan, runs
+from servo_emr.cli import cycle, demo, emulator, plan, runs, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -50,6 +50,7 @@ app.command("plan")(plan.plan)
 app.command("cycle")(cycle.cycle)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
+app.command("sweep")(sweep.sweep)
 app.command("resume")(runs.resume)
 app.command("demo")(demo.demo)
 app.command("emulator")(emulator.emulator)

@@ -15,6 +15,7 @@ from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import spent
+from servo_emr.lifecycle.past import read_past
 from servo_emr.wiring import Live, assemble
 
 __all__ = ["page", "resume", "row", "runs", "show"]
@@ -59,7 +60,8 @@ async def _newest(live: Live, limit: int) -> tuple[list[RunRecord], breaker.Stan
         records.append(record)
         if len(records) >= limit:
             break
-    return records, await breaker.standing(live.workspace)
+    past = await read_past(live.workspace, live.clock.now())
+    return records, breaker.standing(past, await breaker.resumed_at(live.workspace))
 
 
 def resume(context: typer.Context, output: Output = OUTPUT) -> None:

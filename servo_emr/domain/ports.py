@@ -101,12 +101,19 @@ class LaunchTarget(Protocol):
         """
         ...
 
-    async def find(self, workspace_id: str) -> list[Found]:
-        """All clusters whose name holds the workspace's key, exactly; every page is read."""
+    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
+        """All clusters whose name holds the workspace's key, exactly, oldest first; every page is read.
+
+        alive_only leaves out those that have ended, and costs fewer pages.
+        """
         ...
 
     async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
         """Looks once and never waits; one call where one is enough. `last` is the look before this one."""
+        ...
+
+    async def confirmed(self, handle: Handle) -> bool:
+        """Whether the cluster carries our workspace's tag besides the key in its name."""
         ...
 
     async def usage(self, handle: Handle) -> Usage:
@@ -118,7 +125,10 @@ class LaunchTarget(Protocol):
         ...
 
     async def release(self, handle: Handle) -> None:
-        """Asks for the cluster's end. May be repeated; safe on a cluster that has ended or never was."""
+        """Asks for the cluster's end. May be repeated; safe on a cluster that has ended or never was.
+
+        Termination protection that somebody switched on is switched off: the cluster carries our key.
+        """
         ...
 
 

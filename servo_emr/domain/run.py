@@ -123,7 +123,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class InstanceRow:
-    """One instance that the cluster ever had, a replaced one included. `group` is the service's id of its group."""
+    """One instance that the cluster ever had, a replaced one included. `group` is the service's id of its group.
+
+    state is the service's word; ended says whether it means that nothing runs any more.
+    """
 
     instance_id: str
     inst_type: str
@@ -131,6 +134,7 @@ class InstanceRow:
     market: str
     state: str
     timeline: Timeline = Timeline()
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,12 @@ class JobEvidence:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that is known of one run; replaced whole at every transition and read back after a restart."""
+    """All that is known of one run; replaced whole at every transition and read back after a restart.
+
+    launched_at and usd_per_hour let another process go on watching it within its own limits; released says that its
+    end was asked for before it was decided; recovered that another process saw it through; cmd_uid and answered_at to
+    which command it was given as the answer, when; public is what of the message may leave the account.
+    """
 
     run_id: str
     workspace_id: str
@@ -202,6 +211,7 @@ class RunRecord:
     reason: str | None = None
     message: str = ""
     remedy: str = ""
+    public: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[StepLook, ...] = ()
     timeline: Timeline = Timeline()
@@ -215,10 +225,25 @@ class RunRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     urls: Mapping[str, str] = field(default_factory=dict)
+    launched_at: float | None = None
+    usd_per_hour: float = 0.0
     ended_at: float | None = None
+    cmd_uid: str | None = None
     answered_at: float | None = None
+    released: bool = False
+    recovered: bool = False
     unreleased: bool = False
     schema: int = SCHEMA
+
+    @property
+    def decided(self) -> bool:
+        """Whether its verdict is known."""
+        return self.verdict is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to be done for it: no cluster was launched, or its end is verified."""
+        return self.decided and (self.state.terminal or self.state is RunState.QUEUED) and not self.unreleased
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values, a superset of what `from_json` reads."""

@@ -26,6 +26,7 @@ __all__ = [
     "Step",
     "canonical",
     "new_run_id",
+    "spec_from_json",
 ]
 
 RUN_TEMPLATE = "{run}"
@@ -212,6 +213,32 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     return value
+
+
+def spec_from_json(document: Mapping[str, Any]) -> RunSpec:
+    """The RunSpec that `plain` made into a document.
+
+    Raises:
+        ValueError: it is of another version, or lacks a field.
+    """
+    try:
+        job = dict(document["job"])
+        job["metrics"] = tuple(MetricSpec(**metric) for metric in job["metrics"])
+        cluster = dict(document["cluster"])
+        cluster["applications"] = tuple(cluster["applications"])
+        cluster["subnet_ids"] = tuple(cluster["subnet_ids"])
+        cluster["tags"] = tuple((key, value) for key, value in cluster["tags"])
+        return RunSpec(
+            region=document["region"],
+            groups=tuple(NodeGroup(Role(g["role"]), g["inst_type"], g["count"]) for g in document["groups"]),
+            cluster=ClusterSpec(**cluster),
+            job=JobSpec(**job),
+            steps=tuple(Step(s["name"], tuple(s["argv"]), s["measured"]) for s in document["steps"]),
+            bootstrap=tuple(document["bootstrap"]),
+            limits=LimitSpec(**document["limits"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the spec cannot be read: {error}") from error
 
 
 def canonical(value: Any) -> str:

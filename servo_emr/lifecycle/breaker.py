@@ -6,14 +6,14 @@ holds only when a person last said `resume`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, Verdict
 from servo_emr.domain.ports import Clock, Workspace
 from servo_emr.lifecycle.guards import spent
+from servo_emr.lifecycle.past import Past, read_past
 
-__all__ = ["Standing", "closed", "resume", "standing"]
+__all__ = ["Standing", "closed", "resume", "resumed_at", "standing"]
 
 DOCUMENT = "breaker"
 ENVIRONMENT_FAILURES = 5
@@ -43,15 +43,13 @@ class Standing:
         return None
 
 
-async def standing(workspace: Workspace) -> Standing:
-    """Reads the newest records, as far back as the last success or the last `resume`."""
-    document = await workspace.document(DOCUMENT)
-    resumed = _resumed_at(document.body if document is not None else {})
+def standing(past: Past, resumed_at: float) -> Standing:
+    """Counts the newest records, as far back as the last success or the last `resume`."""
     runs, failures, usd, unbroken = 0, 0, 0.0, True
-    async for record in workspace.records(since=resumed):
-        if record.verdict is Verdict.SUCCEEDED or record.created_at <= (resumed or 0.0):
+    for record in past.records:
+        if record.verdict is Verdict.SUCCEEDED or record.created_at <= resumed_at:
             break
-        if record.verdict is Verdict.OPERATOR and record.cluster_id is None:
+        if not record.decided or (record.verdict is Verdict.OPERATOR and record.cluster_id is None):
             continue  # refused before a launch, by this breaker among others: neither a failure nor an end of one
         runs += 1
         usd += spent(record)
@@ -60,18 +58,20 @@ async def standing(workspace: Workspace) -> Standing:
     return Standing(runs, failures, usd)
 
 
-def _resumed_at(body: Mapping[str, object]) -> float | None:
-    at = body.get("resumed_at")
-    return float(at) if isinstance(at, (int, float)) else None
+async def resumed_at(workspace: Workspace) -> float:
+    """When a person last said `resume`; 0 for never."""
+    document = await workspace.document(DOCUMENT)
+    at = document.body.get("resumed_at") if document is not None else None
+    return float(at) if isinstance(at, (int, float)) else 0.0
 
 
-async def closed(workspace: Workspace, unproductive_spend: float | None) -> None:
+async def closed(workspace: Workspace, past: Past, unproductive_spend: float | None) -> None:
     """Returns when something may be launched.
 
     Raises:
         OperatorError: operator/breaker.
     """
-    why = (await standing(workspace)).open_because(unproductive_spend)
+    why = standing(past, await resumed_at(workspace)).open_because(unproductive_spend)
     if why is not None:
         raise OperatorError(
             f"The breaker is open: {why}.",
@@ -88,9 +88,10 @@ async def resume(workspace: Workspace, clock: Clock) -> Standing:
         Conflict: somebody else did so at the same moment.
     """
     for _ in range(3):
-        before = await standing(workspace)
+        now = clock.now()
+        before = standing(await read_past(workspace, now), await resumed_at(workspace))
         document = await workspace.document(DOCUMENT)
-        body = {"schema": 1, "resumed_at": clock.now()}
+        body = {"schema": 1, "resumed_at": now}
         try:
             await workspace.write(DOCUMENT, body, None if document is None else document.version)
         except Conflict:

@@ -27,14 +27,22 @@ class Diary:
         workspace, clock: the ports.
         record: the record to begin with; nothing is written yet.
         warn: called with a sentence for the log.
+        version: of the record that is there already.
     """
 
-    def __init__(self, workspace: Workspace, clock: Clock, record: RunRecord, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        clock: Clock,
+        record: RunRecord,
+        warn: Callable[[str], None],
+        version: str | None = None,
+    ) -> None:
         self.record = record
         self._workspace = workspace
         self._clock = clock
         self._warn = warn
-        self._version: str | None = None
+        self._version = version
         self._turn = asyncio.Lock()
 
     def note(self, **changes: Any) -> None:

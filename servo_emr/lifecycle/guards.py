@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from servo_emr.domain.errors import Censored, ConfigurationError, OperatorError, Reason, RunError, failure
@@ -18,8 +18,6 @@ __all__ = ["JOB_GRACE_S", "Ceilings", "admit", "spent", "within_budget"]
 
 JOB_GRACE_S = 300.0
 """How much longer than the limit on the cluster a step may run before we end it: the limit there comes first."""
-
-_DAY_S = 86_400.0
 
 
 def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
@@ -77,7 +75,7 @@ def spent(record: RunRecord) -> float:
     return float(record.cost["usd"]) if record.cost else record.cost_so_far
 
 
-async def within_budget(records: Callable[[float], AsyncIterator[RunRecord]], now: float, spec: RunSpec) -> None:
+def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
     """Refuses a launch when the runs of the last 24 hours have used up `limits.spend_per_day`.
 
     Raises:
@@ -86,10 +84,10 @@ async def within_budget(records: Callable[[float], AsyncIterator[RunRecord]], no
     limit = spec.limits.spend_per_day
     if limit is None:
         return
-    day = [spent(r) async for r in records(now - _DAY_S) if r.created_at > now - _DAY_S]
-    if sum(day) >= limit:
+    costs = [spent(record) for record in day]
+    if sum(costs) >= limit:
         raise OperatorError(
-            f"{len(day)} runs of the last 24 hours cost {sum(day):.4f} USD, emr.limits.spend_per_day is {limit:.4f}.",
+            f"{len(costs)} runs of the last 24 hours cost {sum(costs):.4f} USD, emr.limits.spend_per_day is {limit:.4f}.",
             Reason.BUDGET,
             remedy="Wait, or raise the limit in servo.yaml.",
             public="the budget of the day is used up",

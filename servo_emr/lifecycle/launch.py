@@ -6,19 +6,22 @@ After an unclear answer the service is asked for our key, on our clock, before a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget
 from servo_emr.domain.spec import RunKey, RunSpec
 
-__all__ = ["Launch", "complete"]
+__all__ = ["APPEARS_S", "Launch", "complete"]
 
 T = TypeVar("T")
 
+_CALLS = 3
 _LOOKS_S = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0, 60.0)
 """When the service is asked for our key after an unclear launch: listings may lag."""
+APPEARS_S = sum(_LOOKS_S)
+"""A cluster that has not appeared for so long after its launch was never made."""
 
 
 async def complete(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
@@ -46,41 +49,65 @@ class Launch:
 
     Args:
         target, clock: the ports.
+        may_launch: asked right before each call; raises when this process must not launch.
         warn: called with a sentence for the log.
     """
 
-    def __init__(self, target: LaunchTarget, clock: Clock, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, target: LaunchTarget, clock: Clock, may_launch: Callable[[], None], warn: Callable[[str], None]
+    ) -> None:
         self._target = target
         self._clock = clock
+        self._may_launch = may_launch
         self._warn = warn
 
     async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
-        """Launches, and after an unclear answer adopts what carries the key.
+        """Launches once. After an unclear answer what carries the key is adopted; only when none has appeared for
+        longer than listings lag is the call made again, under the same key.
 
         Raises:
-            RunError: refused, or no cluster appeared.
+            RunError: refused, or the answers stay unclear.
         """
-        try:
-            return await self._target.submit(spec, key)
-        except LaunchUnclear as unclear:
-            self._warn(f"the launch of {key.run_id} got no clear answer ({unclear}); looking for the cluster")
-            return await self._look_for(key, unclear)
-
-    async def _look_for(self, key: RunKey, unclear: LaunchUnclear) -> Handle:
-        for wait in _LOOKS_S:
-            await self._clock.sleep(wait)
+        unclear: LaunchUnclear | None = None
+        for _ in range(_CALLS):
+            self._may_launch()
             try:
-                found = await self._target.find(key.workspace_id)
-            except RunError as error:
-                self._warn(f"looking for {key.run_id} failed ({error.reason}): {error.message}")
-                continue
-            for cluster in found:
-                if cluster.handle.key.run_id == key.run_id:
-                    return Handle(cluster.handle.cluster_id, key)
+                return await self._target.submit(spec, key)
+            except LaunchUnclear as error:
+                unclear = error
+                self._warn(f"the launch of {key.run_id} got no clear answer ({unclear}); looking for the cluster")
+            found = await self.look_for(key, _LOOKS_S)
+            if found is not None:
+                return found
+            self._warn(f"no cluster named '{key.name}' appeared in {sum(_LOOKS_S):.0f} s: there is none")
         raise failure(
             Reason.ENDPOINT,
-            f"The launch got no clear answer ({unclear}), and no cluster named '{key.name}' appeared in "
-            f"{sum(_LOOKS_S):.0f} s.",
+            f"The launch got no clear answer {_CALLS} times ({unclear}), and no cluster named '{key.name}' appeared.",
             remedy=f"Make sure that none did: `aws emr list-clusters --active` and look for '{key.name}'.",
             public="the launch got no clear answer",
         ) from unclear
+
+    async def look_for(self, key: RunKey, looks: Sequence[float]) -> Handle | None:
+        """The cluster that carries the key, asked for after each of the waits; None when it never appeared.
+
+        Of several with the key the oldest is kept, and the end of the others is asked for.
+        """
+        failures = 0
+        for wait in looks:
+            if wait:
+                await self._clock.sleep(wait)
+            try:
+                found = [c for c in await self._target.find(key.workspace_id) if c.handle.key.run_id == key.run_id]
+            except RunError as error:
+                failures += 1
+                last = error
+                self._warn(f"looking for {key.run_id} failed ({error.reason}): {error.message}")
+                continue
+            if found:
+                for double in found[1:]:
+                    self._warn(f"{double.handle.cluster_id} carries the same key: its end is asked for")
+                    await self._target.release(double.handle)
+                return Handle(found[0].handle.cluster_id, key)
+        if failures == len(looks):
+            raise last  # nobody could be asked: its absence is not proved
+        return None

@@ -1,7 +1,7 @@
-"""One measurement: intent, upload, one launch, watching, evidence, the verified end, the bill, the record.
+"""One measurement: answered from what is known, adopted from a process that died, or launched anew.
 
-All money is spent inside `_launched`, an `async with` that does not let go of a cluster before it is seen ended.
-Every outcome, a refusal before the launch included, has a record as good as a success's.
+Every outcome, a refusal before the launch included, has a record as good as a success's. An answer goes on record
+before it is given, so that nothing is delivered twice.
 """
 
 from __future__ import annotations
@@ -12,51 +12,45 @@ import json
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError, Verdict
-from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
-from servo_emr.domain.run import JobEvidence, Observation, RunRecord, RunState
-from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain
+from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError, Verdict, failure
+from servo_emr.domain.ports import Handle, Package
+from servo_emr.domain.run import RunRecord, RunState
+from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain, spec_from_json
 from servo_emr.lifecycle import breaker
+from servo_emr.lifecycle.course import Course, Ports
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import expected_seconds, figures, phases
-from servo_emr.lifecycle.guards import Ceilings, within_budget
-from servo_emr.lifecycle.launch import Launch, complete
-from servo_emr.lifecycle.release import Release
-from servo_emr.lifecycle.settle import Settle
+from servo_emr.lifecycle.figures import expected_seconds
+from servo_emr.lifecycle.guards import within_budget
+from servo_emr.lifecycle.launch import complete
+from servo_emr.lifecycle.past import Past, read_past
+from servo_emr.lifecycle.recover import Recover
 from servo_emr.lifecycle.stage import Stage
-from servo_emr.lifecycle.verdict import judge
-from servo_emr.lifecycle.watch import Progress, Watch
+from servo_emr.lifecycle.watch import Progress
 
 __all__ = ["Measure", "Order", "Outcome", "Ports"]
 
-_HISTORY = 50
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Everything that a measurement reaches the world through."""
-
-    target: LaunchTarget
-    workspace: Workspace
-    book: PriceBook
-    packer: Packer
-    evidence: Evidence
-    clock: Clock
+GAP_S = 30.0
+"""The least time between two answers without a launch; it doubles while they go on."""
+LONGEST_GAP_S = 600.0
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be measured: the spec, the settings that it came from, the metrics wanted with their units."""
+    """What is to be measured: the spec, the settings that it came from, the metrics wanted with their units.
+
+    cmd_uid is the optimizer's command, None without one. paced: answers without a launch are kept apart.
+    """
 
     spec: RunSpec
     settings: Mapping[str, Any]
     wanted: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    cmd_uid: str | None = None
+    paced: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,34 +61,73 @@ class Outcome:
     error: RunError | None
 
 
-@dataclass
-class _Cluster:
-    """The cluster of this run and the last look at it."""
-
-    handle: Handle
-    look: Observation
-    ceilings: Ceilings
-    evidence: JobEvidence | None = None
-
-
 class Measure:
     """Runs measurements, one at a time.
 
     Args:
         ports: the world.
         stage: for the appraisal that is repeated right before every launch.
+        may_launch: asked right before a launch; raises when this process must not.
         warn: called with a sentence for the log.
     """
 
-    def __init__(self, ports: Ports, stage: Stage, warn: Callable[[str], None]) -> None:
+    def __init__(self, ports: Ports, stage: Stage, may_launch: Callable[[], None], warn: Callable[[str], None]) -> None:
         self._ports = ports
         self._stage = stage
         self._warn = warn
+        self._course = Course(ports, may_launch, warn)
+        self._recover = Recover(ports, warn)
+        self._refusals = (0, 0.0)
+        self.stopped: RunRecord | None = None
+        """The record of the run that was last cancelled."""
+
+    @property
+    def cluster(self) -> Handle | None:
+        """The cluster that is under way now."""
+        return self._course.cluster
+
+    async def recover(self) -> list[RunError]:
+        """At a start: makes sure of the end of what must not go on. An undecided run is left to be adopted."""
+        past = await read_past(self._ports.workspace, self._ports.clock.now())
+        waiting = [record.run_id for record in past.unfinished() if not record.decided and not record.released]
+        for run_id in waiting:
+            self._warn(f"run {run_id} is undecided: it is adopted when the same is measured again, else ended then")
+        return await self._recover.finish([r for r in past.unfinished() if r.run_id not in waiting])
+
+    async def finish(self, records: Iterable[RunRecord]) -> list[RunError]:
+        """Ends, verifies and bills unfinished runs; returns what could not be verified."""
+        return await self._recover.finish(records)
 
     async def run(self, order: Order, tell: Callable[[Progress], None]) -> Outcome:
-        """Measures once. Raises nothing but CancelledError, and that only when the cluster is gone."""
+        """Measures once. Raises nothing but CancelledError, and that only when the cluster is seen ending."""
+        diary = Diary(self._ports.workspace, self._ports.clock, self._blank(order), self._warn)
+        tell(Progress(diary.record.run_id, "", RunState.QUEUED, 0, 0.0, 0.0))
+        error: RunError | None
+        try:
+            chosen = await self._prior(order, diary)
+            if isinstance(chosen, Outcome):
+                return chosen
+            diary = chosen.diary
+            error = await self._run(order, chosen, tell)
+        except RunError as refused:
+            error = refused
+        except asyncio.CancelledError:
+            stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
+            await complete(self._close(diary, stopped, None))
+            self.stopped = diary.record
+            raise
+        except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
+            error = _defect(bug)
+        if diary.record.cluster_id is None and order.paced:
+            await self._pace(tell, diary.record)
+        _, cancelled = await complete(self._close(diary, error, order))
+        if cancelled:
+            raise asyncio.CancelledError
+        return Outcome(diary.record, error)
+
+    def _blank(self, order: Order) -> RunRecord:
         now = self._ports.clock.now()
-        record = RunRecord(
+        return RunRecord(
             run_id=new_run_id(time.strftime("%Y%m%dt%H%M%S", time.gmtime(now)), secrets.token_hex(4)),
             workspace_id="",
             created_at=now,
@@ -105,162 +138,138 @@ class Measure:
             units=dict(order.wanted),
             warnings=order.warnings,
         )
-        diary = Diary(self._ports.workspace, self._ports.clock, record, self._warn)
-        error: RunError | None
-        try:
-            error = await self._run(order, diary, tell)
-        except RunError as refused:
-            error = refused
-        except asyncio.CancelledError:
-            stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
-            await complete(self._close(diary, stopped))
-            raise
-        except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
-            error = _defect(bug)
-        _, cancelled = await complete(self._close(diary, error))
-        if cancelled:
-            raise asyncio.CancelledError
-        return Outcome(diary.record, error)
 
-    async def _close(self, diary: Diary, error: RunError | None) -> None:
-        verdict = Verdict.SUCCEEDED if error is None else error.verdict
+    async def _close(self, diary: Diary, error: RunError | None, order: Order | None) -> None:
+        """Writes the verdict, and to whom it is given: before it is. `order` None: it is given to nobody."""
+        now = self._ports.clock.now()
+        answer = {} if order is None else {"cmd_uid": order.cmd_uid, "answered_at": now}
         diary.note(
-            verdict=verdict,
+            verdict=Verdict.SUCCEEDED if error is None else error.verdict,
             reason=str(Reason.SUCCESS if error is None else error.reason),
             message="" if error is None else error.message,
             remedy="" if error is None else error.remedy,
+            public="" if error is None else error.public,
             details={**diary.record.details, **({} if error is None else error.details)},
             unreleased=error is not None and error.reason is Reason.UNRELEASED,
-            ended_at=self._ports.clock.now(),
+            ended_at=now,
+            **answer,
         )
         if not await diary.close():
             self._warn(f"the record of {diary.record.run_id} is lost: {canonical(diary.record.to_json())}")
 
-    async def _run(self, order: Order, diary: Diary, tell: Callable[[Progress], None]) -> RunError | None:
+    async def _prior(self, order: Order, diary: Diary) -> Outcome | _Chosen:
+        """What answers the order: a run that is finished, one that is under way, or a new one."""
         ports = self._ports
         workspace_id = await ports.workspace.identity()
         diary.note(workspace_id=workspace_id)
+        past = await read_past(ports.workspace, ports.clock.now())
+        self._refusals = max(self._refusals, past.refusals())
         key = RunKey(ports.workspace.uri, workspace_id, diary.record.run_id)
-        spec, usd_per_hour = await self._admitted(order.spec, diary)
-        package = await ports.packer.pack(spec, key)
-        request = ports.target.request(spec, key)
+        if (again := past.answered(order.cmd_uid)) is not None:
+            self._warn(f"run {again.run_id} is given again as the answer to the same command")
+            return Outcome(again, _error_of(again))
+        package = await ports.packer.pack(order.spec, key)
         identity = hashlib.sha256(canonical([order.spec, package.notebook_sha256]).encode()).hexdigest()
-        diary.note(
-            identity=identity,
-            notebook_sha256=package.notebook_sha256,
-            request=request,
-            spec=plain(spec),
-            urls=_urls(key, spec),
-        )
+        diary.note(identity=identity, notebook_sha256=package.notebook_sha256)
+        if (untold := past.untold(identity)) is not None:
+            return await self._deliver(untold, order)
+        prior = past.adoptable(identity)
+        others = [record for record in past.unfinished() if prior is None or record.run_id != prior.run_id]
+        if prior is not None:
+            adopted = await self._adopt(prior)
+            if adopted is not None:
+                await self._none_left(others)
+                return replace(adopted, past=past)
+            others.append(prior)
+        await self._none_left(others)
+        return _Chosen(diary, key, past, package)
+
+    async def _none_left(self, others: list[RunRecord]) -> None:
+        """No second cluster is launched while the end of another is not verified."""
+        for error in await self._recover.finish(others):
+            raise error
+
+    async def _deliver(self, untold: RunRecord, order: Order) -> Outcome:
+        found = await self._ports.workspace.record(untold.run_id)
+        record, version = found if found is not None else (untold, None)
+        diary = Diary(self._ports.workspace, self._ports.clock, record, self._warn, version)
+        diary.note(cmd_uid=order.cmd_uid, answered_at=self._ports.clock.now(), recovered=True)
+        await complete(diary.close())
+        self._warn(f"run {record.run_id} had finished and nobody had been told: it is the answer")
+        return Outcome(diary.record, _error_of(diary.record))
+
+    async def _adopt(self, prior: RunRecord) -> _Chosen | None:
+        """The undecided run of equal identity, to be seen through; None when it is no longer worth anything."""
+        found = await self._ports.workspace.record(prior.run_id)
+        if found is None or found[0].decided or not found[0].workspace_id:
+            return None
+        record, version = found
+        handle = await self._recover.cluster_of(record)
+        if handle is not None and not await self._recover.still_worth(handle):
+            return None
+        diary = Diary(self._ports.workspace, self._ports.clock, record, self._warn, version)
+        diary.note(recovered=True)
+        self._warn(f"run {record.run_id} is taken over" + ("" if handle is None else f" with {handle.cluster_id}"))
+        key = RunKey(self._ports.workspace.uri, record.workspace_id, record.run_id)
+        spec = spec_from_json(record.spec)
+        package = await self._ports.packer.pack(spec, key)
+        return _Chosen(diary, key, Past((), 0.0), package, handle)
+
+    async def _run(self, order: Order, chosen: _Chosen, tell: Callable[[Progress], None]) -> RunError | None:
+        ports, diary, key = self._ports, chosen.diary, chosen.key
+        if chosen.handle is not None:
+            spec = spec_from_json(diary.record.spec)
+            return await self._course.run(spec, key, diary, order.wanted, tell, chosen.handle)
+        spec = await self._admitted(order.spec, diary, chosen.past)
+        request = ports.target.request(spec, key)
+        diary.note(request=request, spec=plain(spec), urls=_urls(key, spec))
         await diary.intend()
-        files = {**package.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
+        files = {**chosen.package.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
         for name, body in files.items():
             await ports.workspace.put(key.run_id, name, body)
+        return await self._course.run(spec, key, diary, order.wanted, tell)
 
-        def told(progress: Progress) -> None:
-            diary.note(cost_so_far=progress.cost_usd)
-            tell(progress)
-
-        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn)
-        error: RunError | None = None
-        cluster: _Cluster | None = None
-        try:
-            async with self._launched(spec, key, diary, usd_per_hour) as cluster:
-                await self._decide(spec, cluster, diary, watch, list(order.wanted))
-        except RunError as failed:
-            error = failed
-        if cluster is not None:
-            if cluster.look.state.terminal:
-                watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
-            await self._settle(order, spec, cluster, diary, error)
-        return error
-
-    async def _admitted(self, spec: RunSpec, diary: Diary) -> tuple[RunSpec, float]:
-        """The spec as it may be launched now, and its rate in USD per hour; limits are asked at this last door too."""
+    async def _admitted(self, spec: RunSpec, diary: Diary, past: Past) -> RunSpec:
+        """The spec as it may be launched now; limits are asked at this last door too, whoever asked for it."""
         ports = self._ports
         appraisal = await self._stage.appraise(spec)
         if appraisal.refusal is not None:
             raise appraisal.refusal
-        diary.note(warnings=diary.record.warnings + appraisal.warnings)
-        await breaker.closed(ports.workspace, spec.limits.unproductive_spend)
-        await within_budget(ports.workspace.records, ports.clock.now(), spec)
-        history = []
-        async for record in ports.workspace.records():
-            history.append(record)
-            if len(history) >= _HISTORY:
-                break
-        job = replace(spec.job, expected_s=expected_seconds(spec, history))
+        diary.note(warnings=diary.record.warnings + appraisal.warnings, usd_per_hour=appraisal.estimate.usd_per_hour)
+        await breaker.closed(ports.workspace, past, spec.limits.unproductive_spend)
+        within_budget(past.of_last_day(), spec)
+        job = replace(spec.job, expected_s=expected_seconds(spec, past.records))
         cluster = replace(spec.cluster, subnet_ids=appraisal.preflight.subnet_ids)
-        return replace(spec, job=job, cluster=cluster), appraisal.estimate.usd_per_hour
+        return replace(spec, job=job, cluster=cluster)
 
-    @asynccontextmanager
-    async def _launched(self, spec: RunSpec, key: RunKey, diary: Diary, rate: float) -> AsyncIterator[_Cluster]:
-        """A cluster, from its launch to its verified end."""
-        ports = self._ports
-        release = Release(ports.target, ports.clock, spec.region, self._warn)
-        launched = ports.clock.now()
-        handle, cancelled = await complete(Launch(ports.target, ports.clock, self._warn).submit(spec, key))
-        cluster = _Cluster(handle, Observation(RunState.PROVISIONING), Ceilings(spec, launched, rate))
-        try:
-            if cancelled:
-                raise asyncio.CancelledError
-            await diary.move(RunState.PROVISIONING, cluster_id=handle.cluster_id)
-            yield cluster
-        except BaseException:
-            cluster.look, _ = await complete(release.now(handle, cluster.look))
-            raise
-        else:
-            cluster.look, cancelled = await complete(release.after_success(handle, cluster.look))
-            if cancelled:
-                raise asyncio.CancelledError
+    async def _pace(self, tell: Callable[[Progress], None], record: RunRecord) -> None:
+        """Waits until an answer without a launch is far enough from the one before."""
+        count, last = self._refusals
+        gap = min(GAP_S * 2 ** min(count - 1, 20), LONGEST_GAP_S) if count else 0.0
+        wait = last + gap - self._ports.clock.now()
+        if wait > 0:
+            self._warn(f"{count} answers in a row without a launch: the next is given in {wait:.0f} s")
+            await self._ports.clock.sleep(wait)
+        self._refusals = (count + 1, self._ports.clock.now())
 
-    async def _decide(self, spec: RunSpec, cluster: _Cluster, diary: Diary, watch: Watch, wanted: list[str]) -> None:
-        """Watches until the run is decided and judges it.
 
-        Raises:
-            RunError: it did not succeed.
-        """
-        ports, handle = self._ports, cluster.handle
-        cluster.look = await watch.until_decided(handle, spec, cluster.ceilings, diary.move)
-        await diary.move(RunState.COLLECTING, steps=cluster.look.steps)
-        now = ports.clock.now()
-        watch.report(handle, spec, cluster.ceilings, RunState.COLLECTING, now)
-        if any(step.timeline.ready is not None for step in cluster.look.steps):
-            cluster.evidence = await ports.evidence.collect(handle.key.run_id, spec, wanted)
-        problem = judge(spec, cluster.look, cluster.evidence)
-        if problem is not None:
-            raise problem
-        watch.report(handle, spec, cluster.ceilings, RunState.ENDING, now)
+@dataclass(frozen=True)
+class _Chosen:
+    """The run that will answer: its diary, key, files; its cluster when it has one already."""
 
-    async def _settle(
-        self, order: Order, spec: RunSpec, cluster: _Cluster, diary: Diary, error: RunError | None
-    ) -> None:
-        """Puts the ended cluster's figures, and for a failure its logs, into the record."""
-        ports, look, handle = self._ports, cluster.look, cluster.handle
-        settle = Settle(ports.target, ports.book, ports.clock, self._warn)
-        usage, cost = await settle.bill(handle, spec, look)
-        times = phases(spec, look, usage)
-        values, missing = figures(order.wanted, times, cost, cluster.evidence)
-        details: dict[str, Any] = dict(cluster.evidence.facts) if cluster.evidence else {}
-        if usage is not None:
-            details["instances"] = plain(usage.rows)
-        if error is not None:
-            silent = cluster.evidence is None or error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
-            details["logs"] = await settle.logs(handle, spec, look, patient=silent)
-        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(ports.clock.now())
-        state = RunState.VERIFIED if look.state.terminal else diary.record.state
-        diary.note(
-            state=state,
-            steps=look.steps,
-            timeline=look.timeline,
-            cause={"code": look.cause_code, "message": look.cause_message, "errors": plain(look.errors)},
-            phases=times,
-            metrics=values,
-            missing=missing,
-            cost=None if cost is None else plain(cost),
-            cost_so_far=total,
-            details=details,
-        )
+    diary: Diary
+    key: RunKey
+    past: Past
+    package: Package
+    handle: Handle | None = None
+
+
+def _error_of(record: RunRecord) -> RunError | None:
+    """The error that a record tells of, None for a success."""
+    if record.verdict is Verdict.SUCCEEDED:
+        return None
+    reason = Reason(record.reason or Reason.BUG)
+    return failure(reason, record.message, remedy=record.remedy, public=record.public, details=record.details)
 
 
 def _urls(key: RunKey, spec: RunSpec) -> dict[str, str]:

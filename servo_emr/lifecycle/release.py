@@ -43,6 +43,14 @@ class Release:
         self._region = region
         self._warn = warn
 
+    async def ending(self, handle: Handle, last: Observation | None = None) -> Observation:
+        """Ends the cluster, and returns once it is seen ending: for when there is no time to wait for its end.
+
+        Raises:
+            OperatorError: operator/unreleased, with the command to run by hand.
+        """
+        return await self._until_ending(handle, last)
+
     async def now(self, handle: Handle, last: Observation | None = None) -> Observation:
         """Ends the cluster, and returns once it is seen ended.
 

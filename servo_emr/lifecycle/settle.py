@@ -43,7 +43,7 @@ class Settle:
             except RunError as error:
                 self._warn(f"the instances of {handle.cluster_id} could not be listed: {error.message}")
                 continue
-            if usage.rows and all(row.timeline.ended or not row.timeline.created for row in usage.rows):
+            if usage.rows and all(row.ended and (row.timeline.ended or not row.timeline.created) for row in usage.rows):
                 break
         if usage is None or not usage.rows:
             self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")

@@ -1,0 +1,132 @@
+"""`servo-emr sweep`: clusters of this workspace that should not be alive. With --yes they are ended, and that verified."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds, table
+from servo_emr.cli.settings_file import file_of, load
+from servo_emr.domain.errors import RunError
+from servo_emr.domain.ports import Found, Handle
+from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import RunKey
+from servo_emr.lifecycle.release import Release, command_by_hand
+from servo_emr.wiring import Live, assemble
+
+__all__ = ["sweep"]
+
+
+@dataclass
+class _Stray:
+    """A cluster that should not be alive, and what became of it."""
+
+    handle: Handle
+    age_s: float | None
+    usd: float | None
+    why: str
+    outcome: str = "alive"
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "cluster_id": self.handle.cluster_id,
+            "run_id": self.handle.key.run_id,
+            "age_s": self.age_s,
+            "usd_so_far": self.usd,
+            "why": self.why,
+            "outcome": self.outcome,
+        }
+
+
+def sweep(
+    context: typer.Context,
+    yes: bool = typer.Option(False, "--yes", "-y", help="End them, and verify it."),
+    output: Output = OUTPUT,
+) -> None:
+    """List clusters of this workspace that should not be alive; with --yes end them. Exit status 1 while any lives."""
+    live = assemble(load(file_of(context.obj)), note)
+    strays = asyncio.run(_sweep(live, yes))
+    if output is Output.JSON:
+        emit_json([stray.plain() for stray in strays])
+    elif strays:
+        rows = [
+            {
+                "CLUSTER": stray.handle.cluster_id,
+                "RUN": stray.handle.key.run_id,
+                "AGE": seconds(stray.age_s),
+                "USD SO FAR": dollars(stray.usd),
+                "OUTCOME": stray.outcome,
+                "WHY": stray.why,
+            }
+            for stray in strays
+        ]
+        typer.echo(table(rows))
+        if not yes:
+            note("\nNothing was ended: say --yes to end them.")
+    else:
+        typer.echo(f"Nothing of {live.workspace.uri} is alive that should not be.")
+    if any(stray.outcome != "ended" for stray in strays):
+        raise typer.Exit(1)
+
+
+async def _sweep(live: Live, yes: bool) -> list[_Stray]:
+    known = await live.workspace.document("workspace")
+    if known is None:
+        return []
+    workspace_id = str(known.body.get("id", ""))
+    driven = await live.lease.driven()
+    strays = []
+    for found in await live.target.find(workspace_id, alive_only=True):
+        handle = Handle(found.handle.cluster_id, RunKey(live.workspace.uri, workspace_id, found.handle.key.run_id))
+        stray = await _stray(live, found, handle, driven)
+        if stray is not None:
+            strays.append(stray)
+            if yes:
+                await _end(live, stray)
+    return strays
+
+
+async def _stray(live: Live, found: Found, handle: Handle, driven: bool) -> _Stray | None:
+    """Why a live cluster with our key should not be alive; None when it should."""
+    if not await live.target.confirmed(handle):
+        note(f"{handle.cluster_id} has a name like ours, but not our tag: it is left alone")
+        return None
+    loaded = await live.workspace.record(handle.key.run_id)
+    record = loaded[0] if loaded is not None else None
+    why = _why(record, driven)
+    if why is None:
+        return None
+    age = None if found.created is None else live.clock.now() - found.created
+    usd = None
+    if record is not None and age is not None and record.usd_per_hour:
+        usd = max(age, 60.0) * record.usd_per_hour / 3600
+    return _Stray(handle, age, usd, why)
+
+
+def _why(record: RunRecord | None, driven: bool) -> str | None:
+    if record is None:
+        return "no record tells of it"
+    if record.unreleased:
+        return "its end could not be verified"
+    if record.decided:
+        return f"its run is over ({record.reason})"
+    return None if driven else "no servo drives the workspace"
+
+
+async def _end(live: Live, stray: _Stray) -> None:
+    region = live.config.region
+    release = Release(live.target, live.clock, region, note)
+    try:
+        await release.now(stray.handle)
+    except RunError as error:
+        stray.outcome = "alive"
+        note(f"{error} {command_by_hand(stray.handle, region)}")
+        return
+    stray.outcome = "ended"
+    # Its record, where there is one, is finished too: verdict, verified end, bill.
+    loaded = await live.workspace.record(stray.handle.key.run_id)
+    if loaded is not None:
+        await live.measure.finish([loaded[0]])

@@ -1,0 +1,191 @@
+"""One driver for a workspace: a lease in lease.json, renewed while its holder lives. In real time, whatever W does.
+
+A waiting servo trusts no other machine's clock: it takes over when it has seen the lease unchanged for its whole life.
+On the same host a holder whose process is gone is replaced at once. S3 cannot fence EMR: a driver that has not renewed
+within half the lease's life launches nothing, and what is left is one call, which `find` detects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
+from servo_emr.domain.ports import Clock, Document, Workspace
+
+__all__ = ["Holder", "Lease"]
+
+DOCUMENT = "lease"
+LIFE_S = 90.0
+RENEW_S = 30.0
+_WAIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who drives: host, process id and when that process started (so that a reused id is not taken for it)."""
+
+    host: str
+    pid: int
+    started: str
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"host": self.host, "pid": self.pid, "started": self.started}
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Lease:
+    """The lease of one process.
+
+    Args:
+        workspace: where it is kept.
+        clock: real time.
+        me: this process.
+        alive: whether a holder of this host still lives.
+        warn: called with a sentence for the log.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        clock: Clock,
+        me: Holder,
+        alive: Callable[[Holder], bool],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._workspace = workspace
+        self._clock = clock
+        self._me = me
+        self._alive = alive
+        self._warn = warn
+        self._version: str | None = None
+        self._renewed: float | None = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this process took it and has not lost it."""
+        return self._renewed is not None
+
+    async def take(self, wait: bool) -> None:
+        """Takes the lease, and renews it from now on in the background of the running loop.
+
+        Args:
+            wait: wait for the present driver; else fail at once.
+
+        Raises:
+            OperatorError: operator/lease, naming who drives.
+        """
+        seen: tuple[str, float] | None = None
+        while True:
+            began = self._clock.now()
+            document = await self._workspace.document(DOCUMENT)
+            driver = _driver(document)
+            if document is None or driver is None or self._gone(driver) or self._stale(document, seen):
+                if await self._write(document, began):
+                    self._renewal = asyncio.create_task(self._renewing())
+                    return
+                continue
+            if not wait:
+                raise self._taken(driver)
+            if seen is None or seen[0] != document.version:
+                self._warn(
+                    f"{driver} drives {self._workspace.uri}; waiting until it has not renewed for {LIFE_S:.0f} s"
+                )
+                seen = (document.version, self._clock.now())
+            await self._clock.sleep(_WAIT_S)
+
+    async def driven(self) -> bool:
+        """Whether somebody drives the workspace now, as far as one look can tell: the lease is young, or its holder
+        lives on this host. Another host's clock is trusted here to a lease's life."""
+        document = await self._workspace.document(DOCUMENT)
+        driver = _driver(document)
+        if document is None or driver is None:
+            return False
+        if driver.host == self._me.host:
+            return self._alive(driver)
+        renewed = document.body.get("renewed_at")
+        return isinstance(renewed, (int, float)) and self._clock.now() - renewed < LIFE_S
+
+    async def give_back(self) -> None:
+        """Gives the lease back, so that the next driver need not wait. Never raises for a workspace out of reach."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
+            self._renewal = None
+        if self._renewed is None:
+            return
+        self._renewed = None
+        try:
+            await self._workspace.write(DOCUMENT, {"schema": 1, "holder": None}, self._version)
+        except (Conflict, RunError) as error:
+            self._warn(f"the lease could not be given back ({error}); it ends by itself in {LIFE_S:.0f} s")
+
+    def must_be_fresh(self) -> None:
+        """Asked right before a launch.
+
+        Raises:
+            OperatorError: operator/lease: not renewed within half its life: somebody else may drive by now.
+        """
+        if self._renewed is None or self._clock.now() - self._renewed > LIFE_S / 2:
+            raise OperatorError(
+                f"This servo's lease of {self._workspace.uri} is not fresh: nothing is launched.",
+                Reason.LEASE,
+                remedy="Look whether another servo drives the workspace, and whether S3 can be reached.",
+                public="the lease is not fresh",
+            )
+
+    async def _renewing(self) -> None:
+        while True:
+            await self._clock.sleep(RENEW_S)
+            if not self.held:
+                return  # lost: the next measurement asks for it again
+            try:
+                await self._write(None, self._clock.now())
+            except RunError as error:
+                self._warn(f"the lease could not be renewed ({error.reason}): {error.message}")
+
+    async def _write(self, before: Document | None, now: float) -> bool:
+        """Writes our name over what was read, or over our own last write."""
+        expected = before.version if before is not None else self._version
+        body = {"schema": 1, "holder": self._me.plain(), "renewed_at": now}
+        try:
+            self._version = await self._workspace.write(DOCUMENT, body, expected)
+        except Conflict as conflict:
+            if self._renewed is not None:
+                self._warn(f"the lease was lost to somebody else: {conflict}")
+                self._renewed = None
+            self._version = None
+            return False
+        self._renewed = now
+        return True
+
+    def _gone(self, driver: Holder) -> bool:
+        return driver.host == self._me.host and not self._alive(driver)
+
+    def _stale(self, document: Document, seen: tuple[str, float] | None) -> bool:
+        return seen is not None and seen[0] == document.version and self._clock.now() - seen[1] >= LIFE_S
+
+    def _taken(self, driver: Holder) -> OperatorError:
+        return OperatorError(
+            f"{driver} drives {self._workspace.uri}.",
+            Reason.LEASE,
+            remedy=f"Stop it, or use another workspace; a dead driver is replaced {LIFE_S:.0f} s after its last word.",
+            public="another servo drives this workspace",
+        )
+
+
+def _driver(document: Document | None) -> Holder | None:
+    """Who holds the lease; None for nobody, and for a document that cannot be read as a lease."""
+    holder = document.body.get("holder") if document is not None else None
+    if not isinstance(holder, dict):
+        return None
+    try:
+        return Holder(str(holder["host"]), int(holder["pid"]), str(holder["started"]))
+    except (KeyError, TypeError, ValueError):
+        return None
