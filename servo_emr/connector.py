@@ -7,6 +7,7 @@ other exception would end the servo's process without a word to the optimizer.
 import asyncio
 import contextlib
 import json
+import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, List, Optional
@@ -249,7 +250,8 @@ def _translated(kind: type[servo.EventError], connector: Optional[EMRConnector] 
     except ServoEmrError as error:
         raise _wire(failure(Reason.LEASE, str(error)), kind, connector) from error
     except Exception as error:
-        raise _wire(OurDefect(f"{type(error).__name__}: {error}", Reason.BUG), kind, connector) from error
+        details = {"traceback": traceback.format_exc()}
+        raise _wire(OurDefect(f"{type(error).__name__}: {error}", Reason.BUG, details=details), kind, connector) from error
 
 
 def _wire(error: RunError, kind: type[servo.EventError], connector: Optional[EMRConnector]) -> servo.EventError:

@@ -92,7 +92,8 @@ class Measure:
         self._warn = warn
 
     async def run(self, order: Order, tell: Callable[[Progress], None]) -> Outcome:
-        """Measures once. Raises nothing but CancelledError, and that only when the cluster is gone."""
+        """Measures once. Raises nothing but CancelledError, and that only when the cluster is gone, or is on record as
+        not verified to be."""
         now = self._ports.clock.now()
         record = RunRecord(
             run_id=new_run_id(time.strftime("%Y%m%dt%H%M%S", time.gmtime(now)), secrets.token_hex(4)),
@@ -112,14 +113,12 @@ class Measure:
         except RunError as refused:
             error = refused
         except asyncio.CancelledError:
-            stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
-            await complete(self._close(diary, stopped))
+            await complete(self._close(diary, _stopped()))
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
             error = _defect(bug)
-        _, cancelled = await complete(self._close(diary, error))
-        if cancelled:
-            raise asyncio.CancelledError
+        await complete(self._close(diary, error))
+        await asyncio.sleep(0)  # a cancellation that was put off arrives here
         return Outcome(diary.record, error)
 
     async def _close(self, diary: Diary, error: RunError | None) -> None:
@@ -169,10 +168,16 @@ class Measure:
                 await self._decide(spec, cluster, diary, watch, list(order.wanted))
         except RunError as failed:
             error = failed
+        except asyncio.CancelledError:
+            if cluster is not None:
+                await complete(self._settle(order, spec, cluster, diary, _stopped()))
+            raise
+        except Exception as bug:
+            error = _defect(bug)
         if cluster is not None:
             if cluster.look.state.terminal:
                 watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
-            await self._settle(order, spec, cluster, diary, error)
+            await complete(self._settle(order, spec, cluster, diary, error))
         return error
 
     async def _admitted(self, spec: RunSpec, diary: Diary) -> tuple[RunSpec, float]:
@@ -195,24 +200,26 @@ class Measure:
 
     @asynccontextmanager
     async def _launched(self, spec: RunSpec, key: RunKey, diary: Diary, rate: float) -> AsyncIterator[_Cluster]:
-        """A cluster, from its launch to its verified end."""
+        """A cluster, from its launch to its verified end. Nothing is awaited between the two but what the body awaits."""
         ports = self._ports
         release = Release(ports.target, ports.clock, spec.region, self._warn)
         launched = ports.clock.now()
-        handle, cancelled = await complete(Launch(ports.target, ports.clock, self._warn).submit(spec, key))
+        handle = await complete(Launch(ports.target, ports.clock, self._warn).submit(spec, key))
+        diary.note(cluster_id=handle.cluster_id)
         cluster = _Cluster(handle, Observation(RunState.PROVISIONING), Ceilings(spec, launched, rate))
         try:
-            if cancelled:
-                raise asyncio.CancelledError
-            await diary.move(RunState.PROVISIONING, cluster_id=handle.cluster_id)
             yield cluster
-        except BaseException:
-            cluster.look, _ = await complete(release.now(handle, cluster.look))
+        except BaseException as end:
+            try:
+                cluster.look = await complete(release.now(handle, cluster.look))
+            except RunError:
+                waiting = asyncio.current_task()
+                if isinstance(end, asyncio.CancelledError) and waiting is not None:
+                    waiting.cancel()  # put off: that the cluster may be alive is said first
+                raise
             raise
         else:
-            cluster.look, cancelled = await complete(release.after_success(handle, cluster.look))
-            if cancelled:
-                raise asyncio.CancelledError
+            cluster.look = await complete(release.after_success(handle, cluster.look))
 
     async def _decide(self, spec: RunSpec, cluster: _Cluster, diary: Diary, watch: Watch, wanted: list[str]) -> None:
         """Watches until the run is decided and judges it.
@@ -221,6 +228,7 @@ class Measure:
             RunError: it did not succeed.
         """
         ports, handle = self._ports, cluster.handle
+        await diary.move(RunState.PROVISIONING)
         cluster.look = await watch.until_decided(handle, spec, cluster.ceilings, diary.move)
         await diary.move(RunState.COLLECTING, steps=cluster.look.steps)
         now = ports.clock.now()
@@ -244,10 +252,11 @@ class Measure:
         details: dict[str, Any] = dict(cluster.evidence.facts) if cluster.evidence else {}
         if usage is not None:
             details["instances"] = plain(usage.rows)
-        if error is not None:
+        if error is not None and not isinstance(error, Aborted):
             silent = cluster.evidence is None or error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
             details["logs"] = await settle.logs(handle, spec, look, patient=silent)
-        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(ports.clock.now())
+        until = look.timeline.ended if look.state.terminal else None
+        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(until or ports.clock.now())
         state = RunState.VERIFIED if look.state.terminal else diary.record.state
         diary.note(
             state=state,
@@ -267,6 +276,10 @@ def _urls(key: RunKey, spec: RunSpec) -> dict[str, str]:
     """Where a person finds what the run leaves behind."""
     urls = {"folder": f"{key.folder}/", "notebook": f"{key.folder}/output.ipynb"}
     return {**urls, "logs": spec.cluster.log_uri} if spec.cluster.log_uri else urls
+
+
+def _stopped() -> Aborted:
+    return Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
 
 
 def _defect(bug: Exception) -> OurDefect:
