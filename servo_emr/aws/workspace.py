@@ -70,7 +70,17 @@ class S3Workspace:
 
     async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
         document = await self._read_document(_record_key(run_id))
-        return None if document is None else (RunRecord.from_json(document.body), document.version)
+        if document is None:
+            return None
+        try:
+            return RunRecord.from_json(document.body), document.version
+        except ValueError as error:
+            raise failure(
+                Reason.BUCKET,
+                f"{self.uri}/{_record_key(run_id)}: {error}.",
+                remedy="Use the version of servo_emr that wrote it, or move it away; nothing was changed.",
+                public="a record of the workspace cannot be read",
+            ) from error
 
     async def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
         first = "" if since is None else f"dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
@@ -153,7 +163,8 @@ class S3Workspace:
         return Document(body, answer["ETag"])
 
     async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        # ASCII, because texts of a notebook may hold what UTF-8 cannot: Python's own file names do.
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
         condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
         try:
             answer = await self._door.call(

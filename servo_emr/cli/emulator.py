@@ -83,7 +83,7 @@ def _data(text: str) -> Data:
         if folder and Path(folder).expanduser().is_dir():
             bucket, _, prefix = uri.removeprefix("s3://").partition("/")
             return Data(bucket, prefix, Path(folder).expanduser())
-    _fail(f"--data {text}: there is no folder {places[0][1]}")
+    return _fail(f"--data {text}: there is no folder {places[0][1]}")
 
 
 def _seconds(option: str, text: str) -> float:

@@ -31,6 +31,7 @@ from servo_emr.emulator.world import World
 
 __all__ = ["Emulator", "run"]
 
+_SHUTDOWN_LOOKS = 0.1  # real seconds that the server takes at most to notice that it is to end
 _PARENT_LOOKS = 0.5  # real seconds between two looks at who our parent is
 
 _BANNER = """\
@@ -43,9 +44,10 @@ Bootstrap actions and steps run as real processes with the rights of whoever sta
 class Emulator:
     """One emulator. Raises OSError when its port cannot be had, ValueError for data that S3 refuses."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        """`stop`: set by whoever wants it to end."""
         self._settings = settings
-        self._stop = threading.Event()
+        self._stop = stop
         self._defective = False
         writers = threading.RLock()
         self._objects = Objects(writers)
@@ -67,6 +69,9 @@ class Emulator:
         except OSError:
             shutil.rmtree(self._root)
             raise
+        self._serving = threading.Thread(
+            target=self._server.serve_forever, args=(_SHUTDOWN_LOOKS,), name="emulator-http", daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -74,26 +79,24 @@ class Emulator:
 
     def start(self) -> None:
         """Everything is ready when this returns. Raises ValueError for data that cannot be put."""
-        self._regions.make_default_roles()
         for data in self._settings.data:
             self._objects.upload(data.folder, data.bucket, data.prefix, self._settings.region)
+        self._regions.make_default_roles()
         self._driver.start()
-        threading.Thread(target=self._server.serve_forever, name="emulator-http", daemon=True).start()
+        self._serving.start()
         if self._settings.with_parent:
             threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
 
-    def stop(self) -> None:
-        """Makes `wait` return. Called from any thread, or from a signal handler."""
-        self._stop.set()
-
     def wait(self) -> bool:
-        """Until `stop`; False when a defect of the emulator stopped it."""
+        """Until it is to end; False when a defect of the emulator is the reason."""
         self._stop.wait()
         return not self._defective
 
     def close(self) -> None:
         """Ends all processes and removes all scratch folders."""
         self._driver.close()
+        if self._serving.is_alive():
+            self._server.shutdown()
         self._server.server_close()
         self._machine.close()
 
@@ -130,15 +133,18 @@ def run(settings: Settings) -> int:
     Prints a banner on standard error and `listening on URL`, once ready, on standard output. Raises OSError when the
     port cannot be had and ValueError for data that S3 refuses.
     """
-    emulator = Emulator(settings)
-    before = {number: signal.signal(number, lambda *_: emulator.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        emulator.start()
-        print(_banner(settings), end="", file=sys.stderr, flush=True)
-        print(f"listening on {emulator.url}", flush=True)
-        return 0 if emulator.wait() else 1
+        emulator = Emulator(settings, stop)
+        try:
+            emulator.start()
+            print(_banner(settings), end="", file=sys.stderr, flush=True)
+            print(f"listening on {emulator.url}", flush=True)
+            return 0 if emulator.wait() else 1
+        finally:
+            emulator.close()
     finally:
-        emulator.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -69,9 +69,11 @@ class Driver:
             if self._closed:
                 raise RuntimeError("the emulator is shutting down")
             self._settle()
-            yield self._world
-            self._settle()
-            self._changed.notify_all()
+            try:
+                yield self._world
+            finally:
+                self._settle()
+                self._changed.notify_all()
 
     def clock(self) -> tuple[float, float]:
         """(W, its rate); the rate is 0 while W stands still for a process."""

@@ -134,6 +134,8 @@ class Life:
             self._cancelled(step)
         elif step.state == "RUNNING":
             step.state = "CANCEL_PENDING"
+            if self._activity is not None:
+                self._activity.release()  # else a process that hangs would hold W before its cancellation
             self._later(self._stage.times.cancel_delay, lambda: self._cancel_running(step))
 
     def _cancel_running(self, step: Step) -> None:
@@ -174,6 +176,9 @@ class Life:
             self._end("ALL_STEPS_COMPLETED", "Steps completed", failed=False)
 
     def _step_ended(self, step: Step, job: Job) -> None:
+        if job.exit_status is None:
+            self._cancel_running(step)
+            return
         self._activity = None
         step.timeline.ended = self._stage.now
         self._keep_step_log(step)

@@ -211,6 +211,19 @@ def list_instance_groups(call: Call) -> Document:
     }
 
 
+def list_bootstrap_actions(call: Call) -> Document:
+    cluster = call.cluster(call.document["ClusterId"])
+    # An action has no id and a cluster at most 16 of them: one page holds all, and there is no marker to be given back.
+    if "Marker" in call.document:
+        raise invalid_request(f"Marker '{call.document['Marker']}' is not valid.")
+    actions = cluster.launch.bootstraps
+    return {
+        "BootstrapActions": [
+            {"Name": action.name, "ScriptPath": action.path, "Args": list(action.args)} for action in actions
+        ]
+    }
+
+
 def list_supported_instance_types(call: Call) -> Document:
     release = call.document["ReleaseLabel"]
     if release not in call.regions.releases(call.region):
@@ -236,6 +249,7 @@ OPERATIONS: Mapping[str, Callable[[Call], Document]] = {
     "CancelSteps": cancel_steps,
     "DescribeCluster": describe_cluster,
     "DescribeStep": describe_step,
+    "ListBootstrapActions": list_bootstrap_actions,
     "ListClusters": list_clusters,
     "ListInstanceGroups": list_instance_groups,
     "ListInstances": list_instances,

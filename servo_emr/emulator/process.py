@@ -7,9 +7,12 @@ What runs, and why, is the node's business; nothing here knows a cluster, a shim
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +22,7 @@ __all__ = ["Process", "ProcessesRemain", "kill_all", "start"]
 
 _PROC = Path("/proc")
 _PATIENCE = 30.0  # real seconds that killed processes get; only one stuck in the kernel needs more than a few
+_LOOKS = 5  # in a row that find nothing, on a machine where other processes come and go at every look
 _NOT_STARTED = 127  # what a shell gives for a command that it cannot find
 
 
@@ -26,26 +30,31 @@ class ProcessesRemain(RuntimeError):
     """Processes of the emulated node outlived SIGKILL for half a minute."""
 
 
-class _Seen(NamedTuple):
-    """One live process; pid and start together name it for good, a pid alone is reused."""
+class _Name(NamedTuple):
+    """What names a process for good: its number alone is reused."""
 
     pid: int
-    parent: int
-    session: int
     start: int  # clock ticks after boot
 
 
+class _Seen(NamedTuple):
+    """A process at the moment of a look; its parent becomes another one when that ends."""
+
+    name: _Name
+    parent: int
+    session: int
+    dead: bool  # a zombie: nothing of it is left to kill
+
+
 def _look(pid: int) -> _Seen | None:
-    """The process as it is now; None when it is gone or a zombie (nothing of that is left to kill)."""
+    """The process as it is now; None when it is gone."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # it vanished between the listing and here
+    except OSError:
         return None
     # The name in parentheses may hold anything, spaces and parentheses too: the fields begin after the last one.
     fields = stat.rpartition(")")[2].split()
-    if fields[0] in "ZX":
-        return None
-    return _Seen(pid=pid, parent=int(fields[1]), session=int(fields[3]), start=int(fields[19]))
+    return _Seen(_Name(pid, int(fields[19])), int(fields[1]), int(fields[3]), fields[0] in "ZX")
 
 
 def _carries(pid: int, marks: frozenset[bytes]) -> bool:
@@ -56,71 +65,121 @@ def _carries(pid: int, marks: frozenset[bytes]) -> bool:
     return marks <= set(environ.split(b"\0"))
 
 
-def _members(marks: frozenset[bytes], sessions: frozenset[int]) -> list[_Seen]:
-    """Every live process that carries all the marks, sits in one of the sessions, or descends from such a one."""
-    alive = {seen.pid: seen for entry in _PROC.iterdir() if entry.name.isdigit() and (seen := _look(int(entry.name)))}
-    alive.pop(os.getpid(), None)
-    found = {pid for pid, seen in alive.items() if seen.session in sessions or _carries(pid, marks)}
+def _members(marks: frozenset[bytes], sessions: frozenset[int]) -> tuple[list[_Seen], bool]:
+    """Every live process that carries all the marks, sits in one of the sessions, or descends from such a one.
+
+    And whether that is certain: a process that ended while we looked may have left a child that was not yet to be seen.
+    """
+    alive: dict[int, _Seen] = {}
+    found: set[int] = set()
+    certain = True
+    for pid in sorted((int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()), reverse=True):
+        seen = _look(pid)
+        if seen is None:
+            certain = False
+        elif not seen.dead and pid != os.getpid():
+            alive[pid] = seen
+            if seen.session in sessions or _carries(pid, marks):
+                found.add(pid)
     grown = True
     while grown:
         children = {pid for pid, seen in alive.items() if seen.parent in found}
         grown = not children <= found
         found |= children
-    return [alive[pid] for pid in found]
+    return [alive[pid] for pid in found], certain
 
 
 def kill_all(marks: Mapping[str, str], processes: Sequence[Process]) -> None:
     """End the processes, whatever they started, and whatever carries all the marks; return when they are gone.
 
-    Looks again until a look finds nothing, because a process may fork between a look and its end.
-    Raises ProcessesRemain when something is still there after half a minute.
+    All are stopped before any is killed: a stopped process forks no more, and a child without the marks is known only
+    as long as its parent lives. Raises ProcessesRemain when something is still there after half a minute.
     """
     entries = frozenset(f"{name}={value}".encode() for name, value in marks.items())
-    sessions = frozenset(process.pid for process in processes if process.pid is not None)
+    sessions = frozenset(process.session for process in processes if process.session is not None)
     deadline = time.monotonic() + _PATIENCE
+    stopped: set[_Name] = set()
+    in_vain = 0
     while True:
-        members = _members(entries, sessions)
+        members, certain = _members(entries, sessions)
+        late = time.monotonic() > deadline
+        fresh = [seen for seen in members if seen.name not in stopped]
+        if fresh and not late:
+            for seen in fresh:
+                _send(signal.SIGSTOP, seen)
+                stopped.add(seen.name)
+            continue
         for seen in members:
-            if _look(seen.pid) != seen:  # it ended, and its number may be another's by now
-                continue
-            try:
-                os.kill(seen.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        ended = [process.poll() is not None for process in processes]  # poll also takes the zombie away
-        if not members and all(ended):
+            _send(signal.SIGKILL, seen)
+        ended = [process.poll() is not None for process in processes]
+        in_vain = 0 if members else in_vain + 1
+        if all(ended) and not members and (certain or in_vain >= _LOOKS):
+            for process in processes:
+                process.let_go()
             return
-        if time.monotonic() > deadline:
-            pids = sorted(seen.pid for seen in members)
+        if late:
+            pids = sorted(seen.name.pid for seen in members)
             raise ProcessesRemain(f"processes {pids} of {dict(marks)} are still there {_PATIENCE:.0f} s after SIGKILL")
         time.sleep(0.01)
 
 
+def _send(number: signal.Signals, seen: _Seen) -> None:
+    """Signal the process, unless it has ended: its number may be another's by now."""
+    now = _look(seen.name.pid)
+    if now is not None and now.name == seen.name:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(seen.name.pid, number)
+
+
 class Process:
-    """One started process, leader of a session, and all that it starts. Any thread may call any method."""
+    """One started process, leader of a session, and all that it starts. Any thread may call any method.
+
+    A leader that has ended stays a zombie until `kill`: its number is its session's too, and must become nobody else's.
+    """
 
     def __init__(self, popen: subprocess.Popen[bytes] | None, marks: Mapping[str, str]) -> None:
         """`popen` None: it could not be started, which looks like a command that ended with 127."""
         self._popen = popen
         self._marks = dict(marks)
+        self._status = _NOT_STARTED if popen is None else None
+        self._session = popen.pid if popen is not None else None
+        self._lock = threading.Lock()
 
     @property
-    def pid(self) -> int | None:
-        """The leader's process id, which is also its session's; None when nothing was started."""
-        return self._popen.pid if self._popen is not None else None
+    def session(self) -> int | None:
+        """The number of the leader and of its session; None once all of it is gone, or when nothing was started."""
+        return self._session
 
     def poll(self) -> int | None:
         """The leader's exit status, negative for a signal; None while it runs. What it left behind may still run."""
-        return self._popen.poll() if self._popen is not None else _NOT_STARTED
+        with self._lock:
+            if self._status is None and self._popen is not None:
+                ended = os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is not None:
+                    exited = ended.si_code == os.CLD_EXITED
+                    self._status = ended.si_status if exited else -ended.si_status
+            return self._status
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for the leader's end, at most `timeout` real seconds; the exit status, or None if it still runs."""
-        if self._popen is None:
-            return _NOT_STARTED
-        try:
-            return self._popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
+        with self._lock:
+            running = self._popen if self._status is None else None
+            descriptor = os.pidfd_open(running.pid) if running is not None else None
+        if descriptor is not None:
+            try:
+                end = select.poll()
+                end.register(descriptor, select.POLLIN)
+                end.poll(None if timeout is None else timeout * 1000)
+            finally:
+                os.close(descriptor)
+        return self.poll()
+
+    def let_go(self) -> None:
+        """Give the leader's number back to the system: it has ended, and nothing of its session is left."""
+        with self._lock:
+            self._session = None
+            if self._popen is not None:
+                self._popen.wait()
 
     def kill(self) -> None:
         """SIGKILL the whole tree, those in sessions of their own included; return when all of it is gone.

@@ -1,8 +1,8 @@
 """The objects of an S3 endpoint as a tree of folders and files, which is how Hadoop asks for them.
 
-S3 has keys and no folders: here a folder is what some key lies in, or what was made and is still empty, which only this
-process remembers. Nothing here knows HTTP or WebHDFS. Every method may be called from any thread; each is a handful of
-S3 calls, so what Hadoop expects to be atomic (a rename above all) is not, as with the S3 connectors of a real cluster.
+S3 has keys and no folders: here a folder is what some key lies in, or what was made and is still empty. Nothing here
+knows HTTP or WebHDFS. Every method may be called from any thread; each is a handful of S3 calls, so what Hadoop expects
+to be atomic (a rename above all) is not, as with the S3 connectors of a real cluster.
 
 Paths are `/bucket` or `/bucket/key`. Failures are Python's own: FileNotFoundError, FileExistsError, IsADirectoryError,
 NotADirectoryError, OSError(ENOTEMPTY), PermissionError, and OSError for whatever else S3 answers.
@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import threading
-from collections.abc import Callable, Iterable, Iterator
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from servo_emr.emulator.folders import EmptyFolders
+
 __all__ = ["Entry", "S3Tree"]
 
 _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
 _DENIED = ("403", "AccessDenied", "AllAccessDisabled")
 _COPY_LIMIT = 5 * 1024**3  # bytes; S3 copies larger objects only in parts
+_PUT_LIMIT = 16 * 1024**2  # bytes; larger ones go up in parts, which a small one need not pay for
 _DELETE_LIMIT = 1000  # keys of one DeleteObjects call
 
 
@@ -38,13 +41,16 @@ class Entry:
     modified: int = 0
 
 
+class _OutOfRange(OSError):
+    """S3 has no bytes in the range that was asked for."""
+
+
 class S3Tree:
     """A file system's verbs over S3; `client` gives the boto3 client, one for the life of the process."""
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._empty: set[str] = set()  # paths of folders that were made and that no key lies in yet
+        self._empty = EmptyFolders()
 
     def stat(self, path: str) -> Entry:
         """What is there. Raises FileNotFoundError."""
@@ -56,28 +62,25 @@ class S3Tree:
             with contextlib.suppress(FileNotFoundError), _failures(path):
                 answer = self._client().head_object(Bucket=bucket, Key=key)
                 return Entry(_name(key), False, answer["ContentLength"], _milliseconds(answer["LastModified"]))
-        if self._remembered(path) or self._has_keys(bucket, f"{key}/"):
+        if self._empty.has(path) or self._has_keys(bucket, f"{key}/"):
             return Entry(name=_name(key), folder=True)
         raise FileNotFoundError(f"No such file or directory: s3:/{path}")
 
-    def exists(self, path: str) -> bool:
-        """Whether a file or a folder is there."""
+    def find(self, path: str) -> Entry | None:
+        """What is there, None when nothing is."""
         try:
-            self.stat(path)
+            return self.stat(path)
         except FileNotFoundError:
-            return False
-        return True
+            return None
 
     def children(self, path: str) -> list[Entry]:
-        """What lies directly in a folder, by name; for a file, the file alone. Raises FileNotFoundError."""
+        """What lies directly in a folder, by name. Raises FileNotFoundError, and NotADirectoryError for a file."""
         bucket, key = _split(path)
         prefix = f"{key}/" if key else ""
         found: dict[str, Entry] = {}
         with _failures(path):
-            pages = (
-                self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-            )
-            for page in pages:
+            paginator = self._client().get_paginator("list_objects_v2")
+            for page in paginator.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
                 for item in page.get("CommonPrefixes", ()):
                     name = item["Prefix"][len(prefix) : -1]
                     found[name] = Entry(name=name, folder=True)
@@ -85,11 +88,10 @@ class S3Tree:
                     name = item["Key"][len(prefix) :]
                     found[name] = Entry(name, False, item["Size"], _milliseconds(item["LastModified"]))
         marker = found.pop("", None)  # a key that ends with a slash, which some tools write for a folder
-        for name in self._remembered_children(path):
+        for name in self._empty.children(path):
             found.setdefault(name, Entry(name=name, folder=True))
-        if not found and marker is None:
-            entry = self.stat(path)  # raises when there is nothing
-            return [] if entry.folder else [entry]
+        if not found and marker is None and not self.stat(path).folder:
+            raise NotADirectoryError(f"Path is not a directory: s3:/{path}")
         return [found[name] for name in sorted(found)]
 
     def totals(self, path: str) -> tuple[int, int, int]:
@@ -107,73 +109,78 @@ class S3Tree:
                 files, size = files + bool(parts[-1]), size + length
         return len(folders), files, size
 
-    def read(self, path: str, offset: int, length: int | None) -> tuple[int, Iterable[bytes]]:
-        """Size and chunks of a file's bytes from `offset` on; the iterable has a `close`, as boto3's body has.
+    def read(self, path: str, offset: int, length: int | None) -> tuple[int, Any]:
+        """How many bytes of a file there are from `offset` on, and boto3's body with them: () when there are none.
 
         Raises FileNotFoundError, IsADirectoryError, and ValueError for an offset behind the end.
         """
+        bucket, key = _split(path)
+        if offset < 0 or length == 0 or not key:
+            return 0, self._nothing_to_read(path, offset)
+        asked = {"Range": f"bytes={offset}-{'' if length is None else offset + length - 1}"}
+        try:
+            with _failures(path):
+                answer = self._client().get_object(Bucket=bucket, Key=key, **(asked if offset or length else {}))
+        except (FileNotFoundError, _OutOfRange):
+            return 0, self._nothing_to_read(path, offset)
+        size, body = answer["ContentLength"], answer["Body"]
+        if not size:
+            body.close()
+            return 0, ()
+        return size, body
+
+    def _nothing_to_read(self, path: str, offset: int) -> tuple[()]:
+        """Nothing, where a file has nothing from `offset` on; otherwise raises why it cannot be read."""
         entry = self.stat(path)
         if entry.folder:
             raise IsADirectoryError(f"Path is not a file: s3:/{path}")
         if not 0 <= offset <= entry.size:
             raise ValueError(f"Offset={offset} out of the range [0, {entry.size}] of s3:/{path}")
-        end = entry.size if length is None else min(entry.size, offset + length)
-        if end <= offset:
-            return 0, ()
-        bucket, key = _split(path)
-        with _failures(path):
-            whole = {} if (offset, end) == (0, entry.size) else {"Range": f"bytes={offset}-{end - 1}"}
-            answer = self._client().get_object(Bucket=bucket, Key=key, **whole)
-        return answer["ContentLength"], answer["Body"]
+        return ()
 
     def check_writable(self, path: str, *, overwrite: bool) -> None:
-        """Raises FileExistsError when a folder, or without `overwrite` anything, is at the path; NotADirectoryError."""
-        try:
-            entry = self.stat(path)
-        except FileNotFoundError:
-            return
-        if entry.folder or not overwrite:
+        """Raises FileExistsError when a folder, or without `overwrite` anything, is at the path."""
+        entry = self.find(path)
+        if entry is not None and (entry.folder or not overwrite):
             raise FileExistsError(f"s3:/{path} already exists as a {'folder' if entry.folder else 'file'}")
 
     def write(self, path: str, body: IO[bytes]) -> None:
-        """Make a file of everything in `body`, in place of what was there."""
+        """Make a file of everything in `body`, which can be sought in, in place of what was there."""
         bucket, key = _split(path)
         if not key:
             raise IsADirectoryError(f"A bucket cannot be written to as a file: s3:/{path}")
+        size = body.seek(0, io.SEEK_END)
+        body.seek(0)
         with _failures(path):
-            self._client().upload_fileobj(body, bucket, key)
-        self._no_longer_empty(path)
+            if size <= _PUT_LIMIT:
+                self._client().put_object(Bucket=bucket, Key=key, Body=body)
+            else:
+                self._client().upload_fileobj(body, bucket, key)
+        self._empty.filled_by(path)
 
     def make_folder(self, path: str) -> None:
         """Make a folder and those above it, unless it is there. Raises FileExistsError, NotADirectoryError."""
-        try:
-            entry = self.stat(path)
-        except FileNotFoundError:
+        entry = self.find(path)
+        if entry is None:
             self._check_parents(path)
-        else:
-            if not entry.folder:
-                raise FileExistsError(f"Path is not a directory: s3:/{path}")
-            return
-        with self._lock:
             self._empty.add(path)
+        elif not entry.folder:
+            raise FileExistsError(f"Path is not a directory: s3:/{path}")
 
     def rename(self, source: str, target: str) -> bool:
         """Move a file or a folder by copying; into `target` when that is a folder.
 
         False, as Hadoop has it, when there is no source, or the target is a file, the source itself or lies within it.
         """
-        try:
-            entry = self.stat(source)
-        except FileNotFoundError:
+        entry = self.find(source)
+        if entry is None or not _split(source)[1]:
             return False
-        if not _split(source)[1]:
-            return False
-        if self.exists(target):
-            if not self.stat(target).folder:
-                return False
+        there = self.find(target)
+        if there is not None and there.folder:
             target = f"{target}/{entry.name}"
-            if self.exists(target):
-                return False
+            there = self.find(target)
+        if there is not None:
+            return False
         if f"{target}/".startswith(f"{source}/"):
             return False
         self._move(source, target, entry)
@@ -187,30 +194,24 @@ class S3Tree:
             if not entry.folder:
                 self._copy(bucket, key, entry.size, to_bucket, to_key)
                 self._client().delete_object(Bucket=bucket, Key=key)
-                self._no_longer_empty(target)
+                self._empty.filled_by(target)
                 return
             moved = list(self._keys(bucket, f"{key}/"))
             for name, size in moved:
                 self._copy(bucket, name, size, to_bucket, to_key + name[len(key) :])
             self._delete(bucket, [name for name, _ in moved])
-        with self._lock:
-            below = {path for path in self._empty if f"{path}/".startswith(f"{source}/")}
-            self._empty -= below
-            self._empty |= {target + path[len(source) :] for path in below}
+        self._empty.move(source, target)
         if moved:
-            self._no_longer_empty(target)
+            self._empty.filled_by(target)
 
     def delete(self, path: str, *, recursive: bool) -> bool:
         """Remove a file, or a folder with all in it; False when there is nothing, and for a bucket: that stays.
 
         Raises OSError(ENOTEMPTY) for a folder that is not empty, unless `recursive`.
         """
-        try:
-            entry = self.stat(path)
-        except FileNotFoundError:
-            return False
+        entry = self.find(path)
         bucket, key = _split(path)
-        if not key:
+        if entry is None or not key:
             return False
         with _failures(path):
             if not entry.folder:
@@ -219,8 +220,7 @@ class S3Tree:
                 raise OSError(errno.ENOTEMPTY, f"s3:/{path} is not empty")
             else:
                 self._delete(bucket, [name for name, _ in self._keys(bucket, f"{key}/")])
-        with self._lock:
-            self._empty = {kept for kept in self._empty if not f"{kept}/".startswith(f"{path}/")}
+        self._empty.remove(path)
         self._keep_folder(path.rpartition("/")[0])
         return True
 
@@ -251,34 +251,20 @@ class S3Tree:
 
     def _check_parents(self, path: str) -> None:
         parent = path.rpartition("/")[0]
-        while _split(parent)[1] and not self._remembered(parent):
-            if self.exists(parent):
-                if not self.stat(parent).folder:
-                    raise NotADirectoryError(f"Parent path is not a directory: s3:/{parent}")
+        while _split(parent)[1] and not self._empty.has(parent):
+            entry = self.find(parent)
+            if entry is not None and not entry.folder:
+                raise NotADirectoryError(f"Parent path is not a directory: s3:/{parent}")
+            if entry is not None:
                 return
             parent = parent.rpartition("/")[0]
         self.stat(f"/{_split(path)[0]}")  # the bucket
-
-    def _remembered(self, path: str) -> bool:
-        with self._lock:
-            return any(f"{folder}/".startswith(f"{path}/") for folder in self._empty)
-
-    def _remembered_children(self, path: str) -> set[str]:
-        prefix = f"{path}/"
-        with self._lock:
-            return {folder[len(prefix) :].split("/")[0] for folder in self._empty if folder.startswith(prefix)}
-
-    def _no_longer_empty(self, path: str) -> None:
-        """A key lies at the path now: the folders around it are there by it, and go with it, whoever deletes it."""
-        with self._lock:
-            self._empty = {folder for folder in self._empty if not path.startswith(f"{folder}/")}
 
     def _keep_folder(self, path: str) -> None:
         """Let a folder outlive the last thing that was in it, as it does in a file system."""
         bucket, key = _split(path)
         if key and not self._has_keys(bucket, f"{key}/"):
-            with self._lock:
-                self._empty.add(path)
+            self._empty.add(path)
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -308,6 +294,8 @@ def _failures(path: str) -> Iterator[None]:
             raise FileNotFoundError(f"The bucket of s3:/{path} does not exist") from error
         if code in _ABSENT:
             raise FileNotFoundError(f"No such file or directory: s3:/{path}") from error
+        if code == "InvalidRange":
+            raise _OutOfRange(str(error)) from error
         if code in _DENIED:
             raise PermissionError(f"S3 denies access to s3:/{path}: {error}") from error
         raise OSError(f"S3 failed for s3:/{path}: {error}") from error

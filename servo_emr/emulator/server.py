@@ -89,19 +89,19 @@ class _Handler(MotoRequestHandler):
             self.send_error(400, "Content-Length is not a number")
             return
         self.environ = environ = self.make_environ()
-        body = self._body()
-        environ["wsgi.input"] = io.BufferedReader(body)
+        stream = cast(IO[bytes], io.BufferedReader(self._body()))
+        environ["wsgi.input"] = stream
         environ["wsgi.input_terminated"] = True
         _Answer(self).send(self.server.app, environ)
         self.wfile.flush()
-        self._drain(environ["wsgi.input"])
+        self._drain(stream)
 
     def _body(self) -> io.RawIOBase:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return DechunkedInput(cast(IO[bytes], self.rfile))
         return _Body(self.rfile, int(self.headers.get("Content-Length") or 0))
 
-    def _drain(self, stream: io.BufferedReader) -> None:
+    def _drain(self, stream: IO[bytes]) -> None:
         if stream.closed:
             self.close_connection = True
             return

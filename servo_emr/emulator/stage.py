@@ -50,6 +50,9 @@ class Activity(Protocol):
     def drop(self) -> None:
         """Its end will not be heard of."""
 
+    def release(self) -> None:
+        """W no longer waits for the job: a planned end comes at its time even if the job still runs then."""
+
 
 class Stage(Protocol):
     """What a life needs of the world around it."""

@@ -30,6 +30,9 @@ class _Planned:
     def drop(self) -> None:
         self.event.cancelled = True
 
+    def release(self) -> None:
+        self.event.gate = None
+
 
 @dataclass(eq=False)
 class Unplanned:
@@ -41,6 +44,9 @@ class Unplanned:
 
     def drop(self) -> None:
         self.dropped = True
+
+    def release(self) -> None:
+        """Nothing to do: W does not wait for it anyway."""
 
 
 class World:

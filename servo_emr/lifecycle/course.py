@@ -7,12 +7,13 @@ cancellation, which leaves no time, before it is seen ending.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from servo_emr.domain.errors import Reason, RunError, failure
+from servo_emr.domain.errors import OurDefect, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, plain
@@ -25,7 +26,7 @@ from servo_emr.lifecycle.settle import Settle
 from servo_emr.lifecycle.verdict import judge
 from servo_emr.lifecycle.watch import Progress, Watch
 
-__all__ = ["Course", "Ports"]
+__all__ = ["Course", "Ports", "defect"]
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,14 @@ class Course:
                 await self._decide(spec, cluster, diary, watch, list(wanted))
         except RunError as failed:
             error = failed
+        except Exception as bug:  # noqa: BLE001 - the cluster is released; the bill is still to be made
+            error = defect(bug)
         finally:
             self.cluster = None
         if cluster is not None:
             if cluster.look.state.terminal:
                 watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
-            error = await self._settle(wanted, spec, cluster, diary, error)
+            error = await complete(self._settle(wanted, spec, cluster, diary, error))
         return error
 
     @asynccontextmanager
@@ -109,36 +112,44 @@ class Course:
         release = Release(ports.target, ports.clock, spec.region, self._warn)
         launched = diary.record.launched_at or diary.record.created_at
         if adopted is not None:
-            handle, cancelled = adopted, False
+            handle = adopted
         else:
             launched = ports.clock.now()
             diary.note(launched_at=launched)
             launch = Launch(ports.target, ports.clock, self._may_launch, self._warn)
             # A launch under way in a thread cannot be called back: it is awaited, and what it made is ended.
-            handle, cancelled = await complete(launch.submit(spec, key))
+            handle = await complete(launch.submit(spec, key))
+        # From here to the `try` nothing is awaited: a cancellation that was put off arrives inside.
+        diary.note(cluster_id=handle.cluster_id)
         self.cluster = handle
-        ceilings = Ceilings(spec, launched, diary.record.usd_per_hour)
-        cluster = _Cluster(handle, Observation(RunState.PROVISIONING), ceilings)
+        cluster = _Cluster(
+            handle, Observation(RunState.PROVISIONING), Ceilings(spec, launched, diary.record.usd_per_hour)
+        )
         try:
-            if cancelled:
-                raise asyncio.CancelledError
-            await diary.move(RunState.PROVISIONING, cluster_id=handle.cluster_id)
             yield cluster
         except asyncio.CancelledError:
             # Release first, talk afterwards: there may be seconds left. The next start verifies the end.
-            cluster.look, _ = await complete(release.ending(handle, cluster.look))
-            diary.record = diary.record.moved(RunState.ENDING, cluster_id=handle.cluster_id, released=True)
+            await self._ended_on_cancel(release.ending(handle, cluster.look), cluster)
+            diary.record = diary.record.moved(RunState.ENDING, released=True)
             raise
         except BaseException:
-            cluster.look, cancelled = await complete(release.now(handle, cluster.look))
-            if cancelled:
-                raise asyncio.CancelledError from None
+            cluster.look = await complete(release.now(handle, cluster.look))
             raise
         else:
-            cluster.look, cancelled = await complete(release.after_success(handle, cluster.look))
-            if cancelled:
-                diary.record = diary.record.moved(RunState.ENDING, released=True)
-                raise asyncio.CancelledError
+            cluster.look = await complete(release.after_success(handle, cluster.look))
+
+    async def _ended_on_cancel(self, ending: Coroutine[Any, Any, Observation], cluster: _Cluster) -> None:
+        """Sees a release through after a cancellation.
+
+        Raises:
+            RunError: that the cluster may be alive is said first; the cancellation is put off.
+        """
+        try:
+            cluster.look = await complete(ending)
+        except RunError:
+            if (waiting := asyncio.current_task()) is not None:
+                waiting.cancel()
+            raise
 
     async def _decide(self, spec: RunSpec, cluster: _Cluster, diary: Diary, watch: Watch, wanted: list[str]) -> None:
         """Watches until the run is decided and judges it.
@@ -147,6 +158,7 @@ class Course:
             RunError: it did not succeed.
         """
         ports, handle = self._ports, cluster.handle
+        await diary.move(RunState.PROVISIONING)
         cluster.look = await watch.until_decided(handle, spec, cluster.ceilings, diary.move)
         await diary.move(RunState.COLLECTING, steps=cluster.look.steps)
         now = ports.clock.now()
@@ -173,7 +185,8 @@ class Course:
         if error is not None:
             silent = cluster.evidence is None or error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
             details["logs"] = await settle.logs(handle, spec, look, patient=silent)
-        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(ports.clock.now())
+        until = look.timeline.ended if look.state.terminal else None
+        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(until or ports.clock.now())
         alive = [row.instance_id for row in usage.rows if not row.ended] if usage is not None else []
         released = look.state.terminal and not alive
         diary.note(
@@ -196,3 +209,14 @@ class Course:
                 public="a cluster's end could not be verified",
             )
         return error
+
+
+def defect(bug: Exception) -> OurDefect:
+    """An exception that nobody expected, as a failure with its traceback."""
+    return OurDefect(
+        f"{type(bug).__name__}: {bug}.",
+        Reason.BUG,
+        remedy="This is a defect of servo_emr: please report it with the traceback in the record.",
+        public=type(bug).__name__,
+        details={"traceback": "".join(traceback.format_exception(bug))},
+    )

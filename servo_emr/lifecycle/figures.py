@@ -50,7 +50,10 @@ def phases(spec: RunSpec, look: Observation, usage: Usage | None) -> dict[str, f
         for name, (start, end) in spans.items()
         if start is not None and end is not None and end >= start
     }
-    duration = measured_seconds(spec, look.steps)
+    try:
+        duration = measured_seconds(spec, look.steps)
+    except ValueError:  # a step that ended before it started has no length
+        duration = None
     return found if duration is None else {"duration": duration, **found}
 
 
@@ -69,7 +72,8 @@ def figures(
         if value is not None and math.isfinite(value):
             values[name] = value
         elif name in BUILT_IN:
-            missing[name] = "the bill could not be made" if BUILT_IN[name] in ("USD", "h") else "EMR gives no times"
+            unbilled = cost is None and BUILT_IN[name] in ("USD", "h")
+            missing[name] = "the bill could not be made" if unbilled else "EMR gives no times"
         else:
             missing[name] = (evidence.missing.get(name) if evidence else None) or "the job did not report it"
     return values, missing

@@ -34,9 +34,11 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
     if limits.vcpus is not None:
         unknown = [t for t in spec.inst_types if t not in preflight.vcpus]
         if unknown:
-            raise OperatorError(
+            # What kept the question from being asked says who must act: a throttle passes by itself.
+            unasked = next((finding.reason for finding in preflight.findings), Reason.CREDENTIALS)
+            raise failure(
+                unasked,
                 f"emr.limits.vcpus is set, and the vCPUs of {', '.join(unknown)} could not be asked.",
-                Reason.CREDENTIALS,
                 remedy="Allow elasticmapreduce:ListSupportedInstanceTypes to the servo's identity.",
                 public="the vCPUs of an instance type are not known",
             )
@@ -106,8 +108,8 @@ class Ceilings:
         """USD since the launch at the cluster's full rate, with the floor of a minute: never less than the bill."""
         return max(now - self.launched, 60.0) * self.usd_per_hour / 3600
 
-    def passed(self, look: Observation, now: float) -> RunError | None:
-        """The limit that the run has passed, or None."""
+    def passed(self, look: Observation, now: float, seen_at: float | None = None) -> RunError | None:
+        """The limit that the run has passed, or None. `seen_at` is when `look` was taken, if not now."""
         limits, job = self.spec.limits, self.spec.job
         cost = self.cost_so_far(now)
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
@@ -122,7 +124,7 @@ class Ceilings:
             )
         started = self.job_started(look)
         if started is None:
-            return self._late(look, now)
+            return self._late(look, now, now if seen_at is None else seen_at)
         if limits.deadline_s is not None and now - started > limits.deadline_s:
             return Censored(
                 "The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped at deadline_s"
@@ -135,9 +137,20 @@ class Ceilings:
             )
         return None
 
-    def _late(self, look: Observation, now: float) -> RunError | None:
-        if now - self.launched <= self.spec.limits.provisioning_s or look.state.order > RunState.RUNNING.order:
+    def _late(self, look: Observation, now: float, seen_at: float) -> RunError | None:
+        """Whether the first step is too late. Only a look that was taken after the limit can tell; without one, the run
+        has all the time that a job may take, for it may well be running."""
+        if now <= self._provisioned_by or look.state.order > RunState.RUNNING.order:
             return None
+        if seen_at <= self._provisioned_by:
+            if now <= self._unseen_until:
+                return None
+            return failure(
+                Reason.ENDPOINT,
+                f"No look at the cluster succeeded for {now - seen_at:.0f} s, longer than its job may take.",
+                remedy="Check network, proxy, region and credentials of the servo.",
+                public="the cluster could not be looked at",
+            )
         return failure(
             Reason.CAPACITY,
             f"No step had started {self.spec.limits.provisioning_s:.0f} s after the launch; the cluster was "
@@ -155,12 +168,20 @@ class Ceilings:
             if usd is not None and self.usd_per_hour > 0
         ]
         if started is None:
-            at.append(self.launched + limits.provisioning_s)
+            at.append(self._provisioned_by if now <= self._provisioned_by else self._unseen_until)
         else:
             at.append(started + self.spec.job.timeout_s + JOB_GRACE_S)
             if limits.deadline_s is not None:
                 at.append(started + limits.deadline_s)
         return min(at) - now
+
+    @property
+    def _provisioned_by(self) -> float:
+        return self.launched + self.spec.limits.provisioning_s
+
+    @property
+    def _unseen_until(self) -> float:
+        return self._provisioned_by + self.spec.job.timeout_s + JOB_GRACE_S
 
     def job_started(self, look: Observation) -> float | None:
         """When the first step started, by the service's clock."""

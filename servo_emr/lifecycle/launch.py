@@ -24,24 +24,30 @@ APPEARS_S = sum(_LOOKS_S)
 """A cluster that has not appeared for so long after its launch was never made."""
 
 
-async def complete(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
-    """Sees `work` through, whatever happens to the awaiting task; returns (result, whether we were cancelled).
+async def complete(work: Coroutine[Any, Any, T]) -> T:
+    """Sees `work` through, whatever happens to the awaiting task; returns or raises what it does.
 
-    For what must not be left half done: a launch under way in a thread, a release.
+    For what must not be left half done: a launch under way in a thread, a release. A cancellation that comes meanwhile
+    is put off, not lost: it arrives at the awaiting task's next await.
     """
     task = asyncio.ensure_future(work)
-    cancelled = False
+    waiting = asyncio.current_task()
+    put_off = 0
     while not task.done():
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
-            cancelled = True
+            put_off += 1
         except BaseException:
             if not task.done():
                 raise
-    return task.result(), cancelled
+    for _ in range(put_off):
+        if waiting is not None:
+            waiting.uncancel()
+            waiting.cancel()
+    return task.result()
 
 
 class Launch:

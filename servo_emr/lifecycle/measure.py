@@ -11,17 +11,16 @@ import hashlib
 import json
 import secrets
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError, Verdict, failure
+from servo_emr.domain.errors import Aborted, Reason, RunError, Verdict, failure
 from servo_emr.domain.ports import Handle, Package
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain, spec_from_json
 from servo_emr.lifecycle import breaker
-from servo_emr.lifecycle.course import Course, Ports
+from servo_emr.lifecycle.course import Course, Ports, defect
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import expected_seconds
 from servo_emr.lifecycle.guards import within_budget
@@ -99,7 +98,8 @@ class Measure:
         return await self._recover.finish(records)
 
     async def run(self, order: Order, tell: Callable[[Progress], None]) -> Outcome:
-        """Measures once. Raises nothing but CancelledError, and that only when the cluster is seen ending."""
+        """Measures once. Raises nothing but CancelledError, and that only when the cluster is seen ending, or is on
+        record as not verified to be."""
         diary = Diary(self._ports.workspace, self._ports.clock, self._blank(order), self._warn)
         tell(Progress(diary.record.run_id, "", RunState.QUEUED, 0, 0.0, 0.0))
         error: RunError | None
@@ -117,12 +117,11 @@ class Measure:
             self.stopped = diary.record
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
-            error = _defect(bug)
+            error = defect(bug)
         if diary.record.cluster_id is None and order.paced:
             await self._pace(tell, diary.record)
-        _, cancelled = await complete(self._close(diary, error, order))
-        if cancelled:
-            raise asyncio.CancelledError
+        await complete(self._close(diary, error, order))
+        await asyncio.sleep(0)  # a cancellation that was put off arrives here
         return Outcome(diary.record, error)
 
     def _blank(self, order: Order) -> RunRecord:
@@ -276,14 +275,3 @@ def _urls(key: RunKey, spec: RunSpec) -> dict[str, str]:
     """Where a person finds what the run leaves behind."""
     urls = {"folder": f"{key.folder}/", "notebook": f"{key.folder}/output.ipynb"}
     return {**urls, "logs": spec.cluster.log_uri} if spec.cluster.log_uri else urls
-
-
-def _defect(bug: Exception) -> OurDefect:
-    """An exception that nobody expected, as a failure with its traceback."""
-    return OurDefect(
-        f"{type(bug).__name__}: {bug}.",
-        Reason.BUG,
-        remedy="This is a defect of servo_emr: please report it with the traceback in the record.",
-        public=type(bug).__name__,
-        details={"traceback": "".join(traceback.format_exception(bug))},
-    )

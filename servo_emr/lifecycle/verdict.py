@@ -77,9 +77,10 @@ def _failed_step(step: StepLook, look: Observation, evidence: JobEvidence | None
     if look.end_reason is not None and look.end_reason.verdict is Verdict.ENVIRONMENT:
         return _ended(look)
     said = " ".join(step.failure.get(key, "") for key in ("Reason", "Message")).strip()
+    left = "left no result" if evidence is None or problem is not None else "its result says otherwise"
     return failure(
         Reason.STEP_FAILED,
-        f"Step {step.name} failed and left no result: {said or 'EMR gives no reason'}.",
+        f"Step {step.name} failed and {left}: {said or 'EMR gives no reason'}.",
         remedy="Its logs say more.",
         public="the step failed",
         details={"step": dict(step.failure)},

@@ -129,7 +129,8 @@ class Notebook:
             return NoValue("the notebook recorded nothing under this name")
         value = self.records[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return NoValue(f"the notebook recorded {_KINDS.get(type(value), 'a value')}, not a number")
+            kind = next((word for kind, word in _KINDS.items() if isinstance(value, kind)), "something else")
+            return NoValue(f"the notebook recorded {kind}, not a number")
         return _checked(value, signed)
 
     def metric_from_output(self, pattern: str, *, signed: bool = False) -> float | NoValue:
@@ -155,7 +156,7 @@ class Notebook:
         return _checked(value, signed)
 
 
-_KINDS = {bool: "true or false", str: "text", type(None): "null", list: "a list", dict: "an object"}
+_KINDS: dict[type, str] = {bool: "true or false", str: "text", type(None): "null", list: "a list", Mapping: "an object"}
 
 
 def _checked(number: float, signed: bool) -> float | NoValue:

@@ -37,7 +37,9 @@ found["partitioned"] = [[row["number"], row["part"], str(row["when"])] for row i
 sc.parallelize(["one", "two", "three"], 2).saveAsTextFile(f"{base}/text")
 found["text"] = sorted(sc.textFile(f"{base}/text").collect())
 found["large"] = sc.textFile(f"s3://{sys.argv[1]}/large file.txt", 4).map(len).sum()
-found["whole"] = [[path.rpartition("/")[2], text] for path, text in sc.wholeTextFiles(f"s3://{sys.argv[1]}/in").collect()]
+found["whole"] = [
+    [path.rpartition("/")[2], text] for path, text in sc.wholeTextFiles(f"s3://{sys.argv[1]}/in").collect()
+]
 
 frame.write.format("parquet").option("path", f"{base}/table").saveAsTable("forms")
 found["table"] = spark.sql("select count(*) from forms").first()[0]
@@ -48,12 +50,14 @@ def error_of(action):
     try:
         action()
     except Exception as error:  # noqa: BLE001  # whatever Spark makes of it
-        return f"{type(error).__name__}: {error}".splitlines()[0:2]
+        return f"{type(error).__name__}: {error}"[:400]
     return None
 
 
 found["again"] = error_of(lambda: frame.write.parquet(f"{base}/parquet"))
 found["absent"] = error_of(lambda: spark.read.parquet(f"{base}/absent"))
 found["no bucket"] = error_of(lambda: spark.read.text("s3://no-such-bucket-anywhere/x"))
-found["failed job"] = error_of(lambda: frame.rdd.map(lambda row: str(1 / row["number"])).saveAsTextFile(f"{base}/failed"))
+found["failed job"] = error_of(
+    lambda: frame.rdd.map(lambda row: str(1 / row["number"])).saveAsTextFile(f"{base}/failed")
+)
 print("FOUND " + json.dumps(found))

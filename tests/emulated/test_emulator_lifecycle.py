@@ -61,11 +61,11 @@ def test_a_transient_cluster_runs_its_steps_and_ends(emulator: EmulatorProcess, 
     cluster_id = launched["JobFlowId"]
     assert launched["ClusterArn"].endswith(f":cluster/{cluster_id}")
     seen = []
-    for _ in range(60):
+    for _ in range(30):
         state = status(emr, cluster_id)["State"]
         if not seen or seen[-1] != state:
             seen.append(state)
-        emulator.advance(20)
+        emulator.advance(40)
     assert seen == ["STARTING", "BOOTSTRAPPING", "RUNNING", "TERMINATING", "TERMINATED"]
     assert status(emr, cluster_id)["StateChangeReason"] == {"Code": "ALL_STEPS_COMPLETED", "Message": "Steps completed"}
     first, second = steps_of(emr, cluster_id)
@@ -129,6 +129,16 @@ def test_a_command_that_does_not_exist_fails_its_step_only(emulator: EmulatorPro
     assert (last["State"], last["StateChangeReason"]) == ("TERMINATED", {}), "TERMINATED, and no reason at all"
 
 
+def test_of_an_output_without_bounds_the_end_is_kept(emulator: EmulatorProcess, emr: Any) -> None:
+    endless = command("bash", "-c", "head -c 20000000 /dev/zero; echo the end")
+    cluster_id = emr.run_job_flow(**job_flow(endless, LogUri=LOGS))["JobFlowId"]
+    emulator.advance(1000)
+    (step,) = steps_of(emr, cluster_id)
+    kept = logs(emulator, cluster_id)[f"steps/{step['Id']}/stdout.gz"]
+    assert len(kept) == 16 * 1024 * 1024
+    assert kept.endswith(b"the end\n")
+
+
 def test_a_failed_bootstrap_action_ends_the_cluster(emulator: EmulatorProcess, emr: Any) -> None:
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket="acme-boot")
@@ -151,6 +161,11 @@ def test_a_failed_bootstrap_action_ends_the_cluster(emulator: EmulatorProcess, e
     assert written[f"{folder}/2/stdout.gz"] == b"got x y\n"
     assert written[f"{folder}/2/stderr.gz"] == b"broken\n"
     assert states(emr, cluster_id) == ["CANCELLED"]
+    listed = emr.list_bootstrap_actions(ClusterId=cluster_id)["BootstrapActions"]
+    assert listed == [
+        {"Name": "good", "ScriptPath": "s3://acme-boot/good.sh", "Args": ["x y"]},
+        {"Name": "bad", "ScriptPath": "s3://acme-boot/bad.sh", "Args": []},
+    ]
 
 
 def test_a_cluster_is_ended_while_its_step_runs(emulator: EmulatorProcess, emr: Any) -> None:

@@ -18,6 +18,10 @@ from botocore.exceptions import ClientError
 
 from tests.support.emulator import EmulatorProcess
 
+SIGNED = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+}
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorProcess]:
@@ -138,10 +142,10 @@ def test_a_connection_serves_many_requests_chunked_ones_and_unread_bodies_too(li
         line.request("GET", "/_emulator/nothing", body=b"nobody reads this")
         answer = line.getresponse()
         assert answer.status == 404 and answer.read()
-        line.request("HEAD", f"/things/chunked-{index}")
+        line.request("HEAD", f"/things/chunked-{index}", headers=SIGNED)
         answer = line.getresponse()
         assert (answer.status, answer.headers["Content-Length"], answer.read()) == (200, "20", b"")
-        line.request("GET", f"/things/chunked-{index}")
+        line.request("GET", f"/things/chunked-{index}", headers=SIGNED)
         assert line.getresponse().read() == b"a" * 10 + b"b" * 10
     assert line.sock is socket, "it was never closed"
 

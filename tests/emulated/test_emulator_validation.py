@@ -135,7 +135,7 @@ def test_a_subnet_made_in_ec2_and_roles_made_in_iam_are_known(emulator: Emulator
         ("remove_tags", {"ResourceId": "j-NOBODY", "TagKeys": []}, "InvalidRequestException"),
         ("terminate_job_flows", {"JobFlowIds": ["j-NOBODY"]}, "ValidationException"),
         ("add_job_flow_steps", {"JobFlowId": "j-NOBODY", "Steps": []}, "ValidationException"),
-        ("set_termination_protection", {"JobFlowIds": ["j-NOBODY"], "TerminationProtected": True}, "ValidationException"),
+        ("set_termination_protection", {"JobFlowIds": ["j-0"], "TerminationProtected": True}, "ValidationException"),
         ("put_auto_termination_policy", {"ClusterId": "j-NOBODY"}, "InvalidRequestException"),
         ("list_supported_instance_types", {"ReleaseLabel": "emr-0"}, "InvalidRequestException"),
         ("list_clusters", {"Marker": "no marker"}, "InvalidRequestException"),
@@ -188,7 +188,7 @@ def post(emulator: EmulatorProcess, target: str, body: str, **headers: str) -> h
         ("ElasticMapReduce.ListClusters", "{", SIGNED, 400, "SerializationException"),
         ("ElasticMapReduce.ListClusters", '{"Colour": 1}', SIGNED, 400, "ValidationException"),
         ("ElasticMapReduce.ListClusters", "[]", SIGNED, 400, "SerializationException"),
-        ("ElasticMapReduce.ListClusters", "{}", SIGNED.replace("us-east-1", "moon-1"), 400, "InvalidSignatureException"),
+        ("ElasticMapReduce.ListClusters", "{}", SIGNED.replace("us-east", "moon"), 400, "InvalidSignatureException"),
         ("ElasticMapReduce.ListClusters", "{}", "", 403, "MissingAuthenticationTokenException"),
     ],
 )  # fmt: skip

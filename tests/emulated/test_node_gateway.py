@@ -10,7 +10,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import pytest
-from node_rig import Endpoint, serve
+
+from tests.support.node import Endpoint, serve
 
 ODD = ["a b", "a+b", "50%", "a%20b", "k=v", "ü é", "日本", "a;b", "a&b?c#d", "'\"()[]{}", "k=2020-01-02 03%3A04"]
 
@@ -238,7 +239,9 @@ def test_renaming_into_a_folder_that_exists_puts_it_there(hadoop: Hadoop) -> Non
     assert hadoop.keys() == ["d/f", "d/g"]
 
 
-@pytest.mark.parametrize(("source", "target"), [("/none", "/x"), ("/f", "/g"), ("/f", "/d"), ("/d", "/d/in"), ("/", "/x")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("/none", "/x"), ("/f", "/g"), ("/f", "/d"), ("/d", "/d/in"), ("/", "/x")]
+)
 def test_a_rename_that_cannot_be_changes_nothing(hadoop: Hadoop, source: str, target: str) -> None:
     hadoop.put("d/f", "f", "g")
     refused = hadoop.call("PUT", "RENAME", source, destination=f"/{hadoop.bucket}{target}")

@@ -51,7 +51,7 @@ class EmulatorProcess:
         )
         self.url = self._wait_until_ready()
         self._http = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
-        self._clients: list[Any] = []
+        self._clients: dict[tuple[str, bool, str], Any] = {}
         self._making = threading.Lock()  # boto3 makes clients in one thread at a time
 
     @property
@@ -70,21 +70,24 @@ class EmulatorProcess:
         }
 
     def client(self, service: str, *, check: bool = True, region: str = "us-east-1") -> Any:
-        """A boto3 client that tries once, closed with the emulator.
+        """A boto3 client that tries once; the same for the same arguments, any thread may use it. Closed by `stop`.
 
         `check` False: it sends what its own service model would refuse.
         """
         with self._making:
-            made = boto3.client(
-                service,
-                endpoint_url=self.url,
-                region_name=region,
-                aws_access_key_id="test",
-                aws_secret_access_key="test",
-                config=Config(retries={"total_max_attempts": 1}, parameter_validation=check),
-            )
-            self._clients.append(made)
-        return made
+            key = (service, check, region)
+            if key not in self._clients:
+                self._clients[key] = boto3.client(
+                    service,
+                    endpoint_url=self.url,
+                    region_name=region,
+                    aws_access_key_id="test",
+                    aws_secret_access_key="test",
+                    config=Config(
+                        retries={"total_max_attempts": 1}, parameter_validation=check, max_pool_connections=20
+                    ),
+                )
+            return self._clients[key]
 
     @property
     def stderr(self) -> str:
@@ -118,7 +121,7 @@ class EmulatorProcess:
 
     def stop(self) -> int:
         """Ends it as a person would; its exit status."""
-        for client in (self._http, *self._clients):
+        for client in (self._http, *self._clients.values()):
             client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -26,12 +26,12 @@ def record(name, data):
 """
 
 _BEHAVIOUR = f"""
-import os, sys, time  # {CANARIES["source"]}
+import os, sys, time
 if mode == "fail":
     word = "canary"
     print(word + "-on-stdout", flush=True)
     print(word + "-on-stderr", file=sys.stderr, flush=True)
-    raise ValueError(word + "-in-the-exception")
+    raise ValueError(word + "-in-the-exception")  # {CANARIES["source"]}
 if mode == "sleep":
     time.sleep(600)
 if mode == "die":

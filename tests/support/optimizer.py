@@ -6,6 +6,7 @@ everything that is no question. Knows nothing of EMR; what comes in is kept as i
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import threading
@@ -171,11 +172,13 @@ def _handler(optimizer: Optimizer) -> type[BaseHTTPRequestHandler]:
             text = self.rfile.read(int(self.headers["Content-Length"])).decode()
             body = Received(time.time(), self.path, self.headers.get("Authorization", ""), text)
             answer = json.dumps(optimizer.answer(body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            # A servo that was told to stop does not wait for the answer to its last question.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Says nothing: what was received is on record."""

@@ -192,6 +192,22 @@ def test_a_step_that_ends_before_its_cancellation_takes_effect_has_completed() -
     assert cluster.state == "TERMINATED"
 
 
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_step_whose_process_hangs_can_be_cancelled(before: float) -> None:
+    machine = ScriptedMachine()
+    world = new_world(machine)
+    cluster = world.launch(launch(step("job", "hold")))
+    run_until(world, 500)
+    began = cluster.steps[0].timeline.began
+    assert began is not None
+    run_until(world, began - START + 600 - before)
+    world.cancel_step(cluster, cluster.steps[0])
+    run_until(world, LONG)
+    assert machine.jobs["job"].killed
+    assert (states(cluster), cluster.steps[0].timeline.ended) == (["CANCELLED"], began + 600)
+    assert cluster.state == "TERMINATED"
+
+
 def test_w_stands_still_at_the_end_of_a_step_until_its_process_has_ended() -> None:
     machine = ScriptedMachine()
     world = new_world(machine)

@@ -94,7 +94,9 @@ def test_sudo_sets_the_variables_before_the_command_and_none_after() -> None:
         ([], None),
     ],
 )
-def test_python_recognises_a_call_of_venv_as_the_interpreter_would(line: list[str], arguments: list[str] | None) -> None:
+def test_python_recognises_a_call_of_venv_as_the_interpreter_would(
+    line: list[str], arguments: list[str] | None
+) -> None:
     assert venv_arguments(line) == arguments
 
 
@@ -111,8 +113,8 @@ LOCAL = ["--master", "local[2]", "--deploy-mode", "client"]
         (["--conf=spark.master=yarn", "app.py"], ["app.py"]),
         (["--conf", "spark.masterful=1", "app.py"], ["--conf", "spark.masterful=1", "app.py"]),
         (["--verbose", "--master", "yarn", "app.py"], ["--verbose", "app.py"]),
-        (["--num-executors", "4", "s3://b/app.py", "--master", "mine"], ["--num-executors", "4", "s3://b/app.py", "--master", "mine"]),
-        (["--class", "Main", "app.jar", "--conf", "spark.master=x"], ["--class", "Main", "app.jar", "--conf", "spark.master=x"]),
+        (["--queue", "q", "app.py", "--master", "mine"], ["--queue", "q", "app.py", "--master", "mine"]),
+        (["--class", "A", "a.jar", "--conf", "spark.master=x"], ["--class", "A", "a.jar", "--conf", "spark.master=x"]),
         (["--version"], ["--version"]),
         (["--master"], []),
     ],

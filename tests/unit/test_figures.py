@@ -1,0 +1,95 @@
+"""The figures of a run: what EMR's clock says, what the bill says, and for everything else why it is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from servo_emr.domain.errors import Verdict
+from servo_emr.domain.run import Cost, InstanceRow, JobEvidence, RunRecord, Timeline, Usage
+from servo_emr.domain.spec import NodeGroup, Role, plain
+from servo_emr.lifecycle.figures import BUILT_IN, expected_seconds, figures, phases
+from tests.support.samples import RUN_ID, SPEC, look, step_look
+
+COST = Cost(usd=0.5, ec2_usd=0.4, fee_usd=0.1, node_hours=2.5, job_usd=0.3, basis="test")
+
+
+def usage(*created: float | None) -> Usage:
+    rows = [InstanceRow(f"i-{n}", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(at)) for n, at in enumerate(created)]
+    return Usage("us-east-1", tuple(rows))
+
+
+def record(duration: float, verdict: Verdict = Verdict.SUCCEEDED, count: int = 4) -> RunRecord:
+    groups = (SPEC.groups[0], NodeGroup(Role.CORE, "m5.xlarge", count))
+    spec = plain(replace(SPEC, groups=groups))
+    return RunRecord(RUN_ID, "", 0.0, "", spec, "", verdict=verdict, phases={"duration": duration})
+
+
+def test_phases_follow_the_services_own_clock() -> None:
+    times = phases(SPEC, look(step_look()), usage(20.0, 30.0, 150.0, None))
+    assert times == {
+        "duration": 100.0,
+        "provisioning_time": 30.0,
+        "bootstrap_time": 60.0,
+        "teardown_time": 60.0,
+        "total_time": 260.0,
+    }
+
+
+def test_a_phase_whose_ends_are_not_both_known_is_left_out() -> None:
+    seen = replace(look(step_look(started=100.0, ended=None)), timeline=Timeline(0.0, 90.0, None))
+    assert phases(SPEC, seen, None) == {}
+
+
+def test_a_phase_that_would_be_negative_is_left_out() -> None:
+    seen = replace(look(step_look(ended=300.0)), timeline=Timeline(0.0, 90.0, 260.0))
+    assert "teardown_time" not in phases(SPEC, seen, None)
+
+
+def test_a_step_that_ended_before_it_started_has_no_duration_and_breaks_nothing_else() -> None:
+    times = phases(SPEC, look(step_look(started=200.0, ended=100.0)), None)
+    assert "duration" not in times
+    assert times["total_time"] == 260.0
+
+
+def test_every_built_in_metric_has_a_value_when_everything_is_known() -> None:
+    values, missing = figures(BUILT_IN, phases(SPEC, look(step_look()), usage(20.0)), COST, None)
+    assert missing == {}
+    assert values["cost"] == values["billed_cost"] == 0.5
+    assert (values["job_cost"], values["node_hours"], values["duration"]) == (0.3, 2.5, 100.0)
+    assert values.keys() == BUILT_IN.keys()
+
+
+def test_only_the_metrics_that_were_asked_for_come_out() -> None:
+    assert figures(["cost"], {"duration": 1.0}, COST, JobEvidence(None, {"rows": 3.0})) == ({"cost": 0.5}, {})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_a_metric_without_a_finite_value_is_missing_and_never_0(value: float | None) -> None:
+    evidence = JobEvidence(None, {} if value is None else {"rows": value}, {"rows": "the value is not a number"})
+    assert figures(["rows"], {}, None, evidence) == ({}, {"rows": "the value is not a number"})
+
+
+def test_each_missing_metric_says_why() -> None:
+    values, missing = figures(["duration", "cost", "node_hours", "rows"], {}, None, None)
+    assert values == {}
+    assert missing == {
+        "duration": "EMR gives no times",
+        "cost": "the bill could not be made",
+        "node_hours": "the bill could not be made",
+        "rows": "the job did not report it",
+    }
+
+
+def test_a_bill_without_a_jobs_share_is_still_a_bill() -> None:
+    values, missing = figures(["cost", "job_cost"], {}, replace(COST, job_usd=None), None)
+    assert values == {"cost": 0.5}
+    assert missing == {"job_cost": "EMR gives no times"}
+
+
+def test_the_expected_duration_is_the_median_of_like_runs_that_succeeded() -> None:
+    history = [record(100.0), record(300.0), record(200.0), record(9.0, Verdict.JOB), record(8.0, count=6)]
+    assert expected_seconds(SPEC, history) == 200.0
+    assert expected_seconds(SPEC, history[3:]) == SPEC.job.expected_s
+    assert expected_seconds(SPEC, []) == 1200.0
