@@ -11,6 +11,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import servo
 import servo.errors
@@ -27,6 +28,7 @@ from servo_emr.domain.errors import (
     failure,
 )
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import plain
 from servo_emr.lifecycle.guards import spent
 
 __all__ = ["in_full", "measurement", "told", "translated"]
@@ -76,7 +78,7 @@ def told(error: RunError, kind: type[servo.EventError], record: RunRecord | None
     """
     text = f"{error.reason}: {error.public}" if error.public else str(error.reason)
     if details:
-        text = f"{text}\n{in_full(error)}"
+        text = f"{text}\n{in_full(error, record)[:_DETAILS_LIMIT]}"
     return _CLASSES.get(type(error), kind)(f"{text}\n{_last_line(record)}", reason=str(error.reason))
 
 
@@ -89,10 +91,15 @@ def _last_line(record: RunRecord | None) -> str:
     return f"run={record.run_id} cost_usd={spent(record):.4f} duration_s={shown}"
 
 
-def in_full(error: RunError) -> str:
-    """All that is known of an error, for log and terminal."""
-    details = json.dumps(error.details, indent=1, default=str)[:_DETAILS_LIMIT] if error.details else ""
-    return f"{error.reason}: {error}\n{details}".strip()
+def in_full(error: RunError, record: RunRecord | None = None) -> str:
+    """An error with all the evidence there is for it: what the record keeps, or what it came with itself."""
+    evidence: dict[str, Any] = dict(error.details)
+    if record is not None:
+        kept = {name: value for name, value in record.details.items() if name != "instances"}
+        failed = [plain(step) for step in record.steps if step.failure]
+        evidence = {**kept, "steps": failed, "cause": record.cause, "urls": record.urls}
+    shown = {name: value for name, value in evidence.items() if value}
+    return f"{error.reason}: {error}\n{json.dumps(shown, indent=1, default=str) if shown else ''}".strip()
 
 
 @contextlib.contextmanager

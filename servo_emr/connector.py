@@ -19,10 +19,11 @@ from servo_emr.config import EMRConfiguration
 from servo_emr.description import components
 from servo_emr.description import metrics as described
 from servo_emr.domain.errors import Aborted, JobError, Reason, RunError
-from servo_emr.domain.run import RunRecord
+from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.trial import with_userdata
 from servo_emr.interrupts import interruptible
 from servo_emr.lifecycle import breaker
+from servo_emr.lifecycle.course import defect
 from servo_emr.lifecycle.measure import Order, Outcome
 from servo_emr.lifecycle.past import read_past
 from servo_emr.lifecycle.release import command_by_hand
@@ -112,8 +113,9 @@ class EMRConnector(servo.BaseConnector):
     @servo.on_event()
     async def attach(self, servo_: servo.Servo) -> None:
         """Puts the breaker's state into HELLO's telemetry; only `servo run` says HELLO."""
+        # servox assembles, and attaches, in the callback of its root command, before the subcommand's own context is.
         context = click.get_current_context(silent=True)
-        if context is None or context.info_name != "run":
+        if context is None or context.find_root().invoked_subcommand != "run":
             return
         try:
             live = assemble(self.config, self._warn, quick=True)
@@ -142,6 +144,8 @@ class EMRConnector(servo.BaseConnector):
             left = await self.live.measure.recover()
         except RunError as error:
             left = [error]
+        except Exception as bug:  # noqa: BLE001 - raised from here it would end the servo at every start
+            left = [defect(bug)]
         for failed in left:
             self.logger.error("{text}", text=in_full(failed))
 
@@ -165,9 +169,9 @@ class EMRConnector(servo.BaseConnector):
         """Runs the job once on a cluster of its own and reports what it took."""
         with translated(lambda error: self._failed(error, servo.MeasurementFailedError, None)):
             outcome = await self._interruptible(self._measure(metrics, control))
-        if outcome.error is not None:
-            raise self._failed(outcome.error, servo.MeasurementFailedError, outcome.record) from outcome.error
-        return measurement(outcome.record, self.config.report_details)
+            if outcome.error is not None:
+                raise self._failed(outcome.error, servo.MeasurementFailedError, outcome.record) from outcome.error
+            return measurement(outcome.record, self.config.report_details)
 
     async def _interruptible(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Runs a measurement that `shutdown`, and in a one-shot command a signal, can end: it releases its cluster."""
@@ -196,9 +200,23 @@ class EMRConnector(servo.BaseConnector):
         return "" if cluster is None else f"To end the cluster: {command_by_hand(cluster, self.config.region)}"
 
     async def _measure(self, metrics: Optional[List[Any]], control: servo.Control) -> Outcome:
-        order = await self._order(metrics, control)
-        async with self._driving():
-            return await self._measured(order)
+        latest = [Progress("none", "", RunState.QUEUED, 0, 0.0, 0.0)]
+
+        def tell(progress: Progress) -> None:
+            changed = latest[-1].state is not progress.state
+            latest[:] = [progress]
+            if changed:
+                self._post(progress)
+
+        async with _beating(lambda: self._post(latest[-1])):
+            try:
+                order = await self._order(metrics, control)
+                async with self._driving():
+                    return await self.live.measure.run(order, tell)
+            except RunError:
+                if self._running:
+                    await self.live.measure.pace()  # an answer without a launch, and without a run even
+                raise
 
     @contextlib.asynccontextmanager
     async def _driving(self) -> AsyncIterator[None]:
@@ -239,22 +257,6 @@ class EMRConnector(servo.BaseConnector):
             paced=self._running,
         )
 
-    async def _measured(self, order: Order) -> Outcome:
-        latest: List[Progress] = []
-
-        def tell(progress: Progress) -> None:
-            changed = not latest or latest[-1].state is not progress.state
-            latest[:] = [progress]
-            if changed:
-                self._post(progress)
-
-        def beat() -> None:
-            for progress in latest:
-                self._post(progress)
-
-        async with _beating(beat):
-            return await self.live.measure.run(order, tell)
-
     def _post(self, progress: Progress) -> None:
         """Posts progress by logging it, as servox does. Holds nothing of the job but counts."""
         cells = f", cell {progress.cell} of {progress.cells}" if progress.cells else ""
@@ -270,7 +272,7 @@ class EMRConnector(servo.BaseConnector):
 
     def _failed(self, error: RunError, kind: type[servo.EventError], record: Optional[RunRecord]) -> servo.EventError:
         """`error` for the optimizer; all of it goes to the log first."""
-        self.logger.error("{text}", text=in_full(error))
+        self.logger.error("{text}", text=in_full(error, record))
         return told(error, kind, record, self.config.report_details)
 
 

@@ -66,7 +66,16 @@ def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool 
 def me() -> Holder:
     """This process, as a lease names it."""
     pid = os.getpid()
-    return Holder(socket.gethostname(), pid, _started(pid) or "")
+    return Holder("/".join((socket.gethostname(), *_process_space())), pid, _started(pid) or "")
+
+
+def _process_space() -> list[str]:
+    """What tells apart the places in which a process id means something: the machine's boot, the container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return [f"{boot}-{os.stat('/proc/self/ns/pid').st_ino}"]
+    except OSError:
+        return []  # no Linux: the host's name must do
 
 
 def lives(holder: Holder) -> bool:

@@ -190,7 +190,8 @@ class Ec2Target:
             # Protected: by somebody who has since been forgotten, or has not; the cluster carries our key.
             ids = [handle.cluster_id]
             await self._door.call("emr", "SetTerminationProtection", JobFlowIds=ids, TerminationProtected=False)
-            await self._terminate(handle)
+            # Refused again it is an error like any other: the caller asks again.
+            await self._door.call("emr", "TerminateJobFlows", JobFlowIds=ids)
 
     async def _terminate(self, handle: Handle) -> None:
         await self._door.call("emr", "TerminateJobFlows", expected=_REFUSED, JobFlowIds=[handle.cluster_id])

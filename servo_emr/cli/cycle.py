@@ -18,7 +18,7 @@ from servo_emr.cli.runs import page
 from servo_emr.cli.settings_file import file_of, load, section
 from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
-from servo_emr.domain.errors import Reason, UsageError, failure
+from servo_emr.domain.errors import Reason, RunError, UsageError, failure
 from servo_emr.domain.run import RunRecord
 
 __all__ = ["cycle"]
@@ -88,8 +88,8 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
         for selector, value in values.items()
         for component, _, name in [selector.partition(".")]
     ]
-    await connector.adjust(adjustments)
     try:
+        await connector.adjust(adjustments)
         run_id = (await connector.measure()).annotations["run_id"]
     except servo.errors.EventError as error:
         run_id = _run_of(error)
@@ -109,5 +109,5 @@ def _run_of(error: servo.errors.EventError) -> str:
     """The run's id in a failure's last line; a failure before there was a run is passed on."""
     first = str(error).splitlines()[-1].split(" ")[0].removeprefix("run=")
     if first == "none":
-        raise failure(Reason.BUG, str(error)) from error
+        raise error.__cause__ if isinstance(error.__cause__, RunError) else failure(Reason.BUG, str(error)) from error
     return first

@@ -1,4 +1,4 @@
-"""`servo-emr sweep`: clusters of this workspace that should not be alive. With --yes they are ended, and that verified."""
+"""`servo-emr sweep`: clusters of this workspace that should not be alive; with --yes they are ended and verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from servo_emr.domain.spec import RunKey
 from servo_emr.lifecycle.release import Release, command_by_hand
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["sweep"]
+__all__ = ["strays_of", "sweep"]
 
 
 @dataclass
@@ -48,7 +48,7 @@ def sweep(
 ) -> None:
     """List clusters of this workspace that should not be alive; with --yes end them. Exit status 1 while any lives."""
     live = assemble(load(file_of(context.obj)), note)
-    strays = asyncio.run(_sweep(live, yes))
+    strays = asyncio.run(strays_of(live, yes))
     if output is Output.JSON:
         emit_json([stray.plain() for stray in strays])
     elif strays:
@@ -72,7 +72,8 @@ def sweep(
         raise typer.Exit(1)
 
 
-async def _sweep(live: Live, yes: bool) -> list[_Stray]:
+async def strays_of(live: Live, yes: bool) -> list[_Stray]:
+    """The live clusters with our key and our tag that should not be alive; with `yes` each is ended and verified."""
     known = await live.workspace.document("workspace")
     if known is None:
         return []
@@ -81,12 +82,23 @@ async def _sweep(live: Live, yes: bool) -> list[_Stray]:
     strays = []
     for found in await live.target.find(workspace_id, alive_only=True):
         handle = Handle(found.handle.cluster_id, RunKey(live.workspace.uri, workspace_id, found.handle.key.run_id))
-        stray = await _stray(live, found, handle, driven)
+        try:
+            stray = await _stray(live, found, handle, driven)
+        except RunError as error:
+            # One that cannot be judged keeps none of the others from being ended.
+            note(f"{handle.cluster_id}: {error}")
+            stray, judged = _Stray(handle, _age(live, found), None, f"it cannot be told ({error.reason})"), False
+        else:
+            judged = True
         if stray is not None:
             strays.append(stray)
-            if yes:
+            if yes and judged:
                 await _end(live, stray)
     return strays
+
+
+def _age(live: Live, found: Found) -> float | None:
+    return None if found.created is None else live.clock.now() - found.created
 
 
 async def _stray(live: Live, found: Found, handle: Handle, driven: bool) -> _Stray | None:
@@ -99,8 +111,7 @@ async def _stray(live: Live, found: Found, handle: Handle, driven: bool) -> _Str
     why = _why(record, driven)
     if why is None:
         return None
-    age = None if found.created is None else live.clock.now() - found.created
-    usd = None
+    age, usd = _age(live, found), None
     if record is not None and age is not None and record.usd_per_hour:
         usd = max(age, 60.0) * record.usd_per_hour / 3600
     return _Stray(handle, age, usd, why)

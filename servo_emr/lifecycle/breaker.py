@@ -49,10 +49,12 @@ def standing(past: Past, resumed_at: float) -> Standing:
     for record in past.records:
         if record.verdict is Verdict.SUCCEEDED or record.created_at <= resumed_at:
             break
-        if not record.decided or (record.verdict is Verdict.OPERATOR and record.cluster_id is None):
-            continue  # refused before a launch, by this breaker among others: neither a failure nor an end of one
+        if not record.decided or (record.verdict is not Verdict.ENVIRONMENT and record.cluster_id is None):
+            continue  # refused before a launch, by this breaker among others: neither a failure nor the end of a row
         runs += 1
         usd += spent(record)
+        if record.verdict is Verdict.ABORTED:
+            continue  # a servo that was stopped tells nothing of the environment
         unbroken = unbroken and record.verdict is Verdict.ENVIRONMENT
         failures += unbroken
     return Standing(runs, failures, usd)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from servo_emr.domain.errors import OurDefect, Reason, RunError, failure
+from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError
 from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, plain
@@ -21,8 +21,8 @@ from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import figures, phases
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
-from servo_emr.lifecycle.release import Release, command_by_hand
-from servo_emr.lifecycle.settle import Settle
+from servo_emr.lifecycle.release import Release, instances_left
+from servo_emr.lifecycle.settle import Settle, still_alive
 from servo_emr.lifecycle.verdict import judge
 from servo_emr.lifecycle.watch import Progress, Watch
 
@@ -110,18 +110,15 @@ class Course:
         """A cluster, from its launch or adoption to its verified end."""
         ports = self._ports
         release = Release(ports.target, ports.clock, spec.region, self._warn)
-        launched = diary.record.launched_at or diary.record.created_at
         if adopted is not None:
             handle = adopted
         else:
-            launched = ports.clock.now()
-            diary.note(launched_at=launched)
-            launch = Launch(ports.target, ports.clock, self._may_launch, self._warn)
             # A launch under way in a thread cannot be called back: it is awaited, and what it made is ended.
-            handle = await complete(launch.submit(spec, key))
+            handle = await complete(self._launched(spec, key, diary))
         # From here to the `try` nothing is awaited: a cancellation that was put off arrives inside.
         diary.note(cluster_id=handle.cluster_id)
         self.cluster = handle
+        launched = diary.record.launched_at or diary.record.created_at
         cluster = _Cluster(
             handle, Observation(RunState.PROVISIONING), Ceilings(spec, launched, diary.record.usd_per_hour)
         )
@@ -137,6 +134,21 @@ class Course:
             raise
         else:
             cluster.look = await complete(release.after_success(handle, cluster.look))
+
+    def _launched(self, spec: RunSpec, key: RunKey, diary: Diary) -> Coroutine[Any, Any, Handle]:
+        """The launch; each call goes on record right before it is made."""
+        ports, waiting = self._ports, asyncio.current_task()
+
+        async def about_to() -> None:
+            diary.note(launched_at=ports.clock.now())
+            await diary.intend()
+
+        def may_launch() -> None:
+            if waiting is not None and waiting.cancelling():
+                raise Aborted("This servo was told to stop before the launch.", Reason.SHUTDOWN, public="stopped")
+            self._may_launch()
+
+        return Launch(ports.target, ports.clock, may_launch, self._warn).submit(spec, key, about_to)
 
     async def _ended_on_cancel(self, ending: Coroutine[Any, Any, Observation], cluster: _Cluster) -> None:
         """Sees a release through after a cancellation.
@@ -187,7 +199,7 @@ class Course:
             details["logs"] = await settle.logs(handle, spec, look, patient=silent)
         until = look.timeline.ended if look.state.terminal else None
         total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(until or ports.clock.now())
-        alive = [row.instance_id for row in usage.rows if not row.ended] if usage is not None else []
+        alive = still_alive(usage)
         released = look.state.terminal and not alive
         diary.note(
             state=RunState.VERIFIED if released else diary.record.state,
@@ -202,12 +214,7 @@ class Course:
             details=details,
         )
         if alive and (error is None or error.reason is not Reason.UNRELEASED):
-            return failure(
-                Reason.UNRELEASED,
-                f"Cluster {handle.cluster_id} has ended, but its instances {', '.join(alive)} are still listed as alive.",
-                remedy=f"Look at them in the EC2 console; then run: {command_by_hand(handle, spec.region)}",
-                public="a cluster's end could not be verified",
-            )
+            return instances_left(handle, alive, spec.region)
         return error
 
 

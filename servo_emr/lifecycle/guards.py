@@ -56,8 +56,8 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
             )
         if estimate.likely_usd > limits.cost_per_run:
             warnings.append(
-                f"likely cost {estimate.likely_usd:.4f} USD is above emr.limits.cost_per_run {limits.cost_per_run:.4f}: "
-                "the run may be stopped"
+                f"likely cost {estimate.likely_usd:.4f} USD is above emr.limits.cost_per_run "
+                f"{limits.cost_per_run:.4f}: the run may be stopped"
             )
     return warnings
 
@@ -89,7 +89,8 @@ def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
     costs = [spent(record) for record in day]
     if sum(costs) >= limit:
         raise OperatorError(
-            f"{len(costs)} runs of the last 24 hours cost {sum(costs):.4f} USD, emr.limits.spend_per_day is {limit:.4f}.",
+            f"{len(costs)} runs of the last 24 hours cost {sum(costs):.4f} USD, "
+            f"emr.limits.spend_per_day is {limit:.4f}.",
             Reason.BUDGET,
             remedy="Wait, or raise the limit in servo.yaml.",
             public="the budget of the day is used up",

@@ -6,11 +6,11 @@ After an unclear answer the service is asked for our key, on our clock, before a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
-from servo_emr.domain.ports import Clock, Handle, LaunchTarget
+from servo_emr.domain.ports import Clock, Found, Handle, LaunchTarget
 from servo_emr.domain.spec import RunKey, RunSpec
 
 __all__ = ["APPEARS_S", "Launch", "complete"]
@@ -22,6 +22,9 @@ _LOOKS_S = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0, 60.0)
 """When the service is asked for our key after an unclear launch: listings may lag."""
 APPEARS_S = sum(_LOOKS_S)
 """A cluster that has not appeared for so long after its launch was never made."""
+_MORE_LOOKS_S = (60.0, 60.0, 60.0, 60.0, 60.0)
+"""When the service is asked again after the last look failed: a look that failed proves nothing."""
+_RELEASES_S = (0.0, 5.0, 15.0, 40.0)
 
 
 async def complete(work: Coroutine[Any, Any, T]) -> T:
@@ -67,15 +70,20 @@ class Launch:
         self._may_launch = may_launch
         self._warn = warn
 
-    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+    async def submit(self, spec: RunSpec, key: RunKey, about_to: Callable[[], Awaitable[None]]) -> Handle:
         """Launches once. After an unclear answer what carries the key is adopted; only when none has appeared for
         longer than listings lag is the call made again, under the same key.
 
+        Args:
+            about_to: awaited before each call: puts on record when it is made, so that another process can tell for
+                how long a listing may lag behind it. Nothing is launched when it raises.
+
         Raises:
-            RunError: refused, or the answers stay unclear.
+            RunError: refused, or the answers stay unclear; operator/unreleased when a cluster may have been made.
         """
         unclear: LaunchUnclear | None = None
         for _ in range(_CALLS):
+            await about_to()
             self._may_launch()
             try:
                 return await self._target.submit(spec, key)
@@ -96,24 +104,50 @@ class Launch:
     async def look_for(self, key: RunKey, looks: Sequence[float]) -> Handle | None:
         """The cluster that carries the key, asked for after each of the waits; None when it never appeared.
 
+        Only a look that succeeds after the last wait proves absence: while it fails, some more are taken.
         Of several with the key the oldest is kept, and the end of the others is asked for.
+
+        Raises:
+            OperatorError: operator/unreleased: it could not be asked whether there is one.
         """
-        failures = 0
-        for wait in looks:
+        failed: RunError | None = None
+        for number, wait in enumerate((*looks, *_MORE_LOOKS_S)):
+            if number >= len(looks) and failed is None:
+                return None
             if wait:
                 await self._clock.sleep(wait)
             try:
                 found = [c for c in await self._target.find(key.workspace_id) if c.handle.key.run_id == key.run_id]
             except RunError as error:
-                failures += 1
-                last = error
+                failed = error
                 self._warn(f"looking for {key.run_id} failed ({error.reason}): {error.message}")
                 continue
+            failed = None
             if found:
                 for double in found[1:]:
-                    self._warn(f"{double.handle.cluster_id} carries the same key: its end is asked for")
-                    await self._target.release(double.handle)
+                    await self._end_double(double)
                 return Handle(found[0].handle.cluster_id, key)
-        if failures == len(looks):
-            raise last  # nobody could be asked: its absence is not proved
-        return None
+        if failed is None:
+            return None
+        raise failure(
+            Reason.UNRELEASED,
+            f"It could not be asked whether there is a cluster named '{key.name}' ({failed.message}). "
+            "If there is, it costs money.",
+            remedy=f"The next launch asks again. By hand: `aws emr list-clusters --active`, and look for '{key.name}'.",
+            public="it could not be asked whether a cluster was made",
+        ) from failed
+
+    async def _end_double(self, double: Found) -> None:
+        """Asks for a second cluster's end, without losing the first for it."""
+        if not double.alive:
+            return
+        self._warn(f"{double.handle.cluster_id} carries the same key: its end is asked for")
+        for wait in _RELEASES_S:
+            if wait:
+                await self._clock.sleep(wait)
+            try:
+                await self._target.release(double.handle)
+                return
+            except RunError as error:
+                self._warn(f"release of {double.handle.cluster_id} failed ({error.reason}): {error.message}")
+        self._warn(f"{double.handle.cluster_id} may still cost money: `servo-emr sweep --yes` ends it")

@@ -25,7 +25,11 @@ _WAIT_S = 5.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who drives: host, process id and when that process started (so that a reused id is not taken for it)."""
+    """Who drives: host, process id and when that process started (so that a reused id is not taken for it).
+
+    A host is where a process id means something: of two containers with one name each is another. What follows the
+    name, after a slash, tells them apart.
+    """
 
     host: str
     pid: int
@@ -36,7 +40,7 @@ class Holder:
         return {"host": self.host, "pid": self.pid, "started": self.started}
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return f"process {self.pid} on {self.host.partition('/')[0]}"
 
 
 class Lease:
@@ -82,21 +86,26 @@ class Lease:
             OperatorError: operator/lease, naming who drives.
         """
         seen: tuple[str, float] | None = None
+        named: Holder | None = None
         while True:
             began = self._clock.now()
             document = await self._workspace.document(DOCUMENT)
             driver = _driver(document)
             if document is None or driver is None or self._gone(driver) or self._stale(document, seen):
                 if await self._write(document, began):
+                    if self._renewal is not None:
+                        self._renewal.cancel()  # of a lease that was lost; two would take it from each other
                     self._renewal = asyncio.create_task(self._renewing())
                     return
                 continue
             if not wait:
                 raise self._taken(driver)
-            if seen is None or seen[0] != document.version:
+            if driver != named:
+                named = driver
                 self._warn(
                     f"{driver} drives {self._workspace.uri}; waiting until it has not renewed for {LIFE_S:.0f} s"
                 )
+            if seen is None or seen[0] != document.version:
                 seen = (document.version, self._clock.now())
             await self._clock.sleep(_WAIT_S)
 
@@ -122,9 +131,18 @@ class Lease:
             return
         self._renewed = None
         try:
-            await self._workspace.write(DOCUMENT, {"schema": 1, "holder": None}, self._version)
+            try:
+                await self._free(self._version)
+            except Conflict:
+                # A renewal that was under way just now has changed the version; or somebody else drives.
+                document = await self._workspace.document(DOCUMENT)
+                if document is not None and _driver(document) == self._me:
+                    await self._free(document.version)
         except (Conflict, RunError) as error:
             self._warn(f"the lease could not be given back ({error}); it ends by itself in {LIFE_S:.0f} s")
+
+    async def _free(self, version: str | None) -> None:
+        await self._workspace.write(DOCUMENT, {"schema": 1, "holder": None}, version)
 
     def must_be_fresh(self) -> None:
         """Asked right before a launch.
@@ -146,27 +164,33 @@ class Lease:
             if not self.held:
                 return  # lost: the next measurement asks for it again
             try:
-                await self._write(None, self._clock.now())
+                await self._renew()
             except RunError as error:
                 self._warn(f"the lease could not be renewed ({error.reason}): {error.message}")
 
-    async def _write(self, before: Document | None, now: float) -> bool:
-        """Writes our name over what was read, or over our own last write."""
-        expected = before.version if before is not None else self._version
+    async def _renew(self) -> None:
+        began = self._clock.now()
+        if await self._write(None, began, again=True):
+            return
+        # A renewal whose answer was lost has changed the version, and the name in it is still ours.
+        document = await self._workspace.document(DOCUMENT)
+        if document is None or _driver(document) != self._me or not await self._write(document, began, again=True):
+            self._renewed = self._version = None
+            self._warn("the lease was lost to somebody else")
+
+    async def _write(self, before: Document | None, now: float, again: bool = False) -> bool:
+        """Writes our name over what was read; `again` without it: over our own last write."""
+        expected = before.version if before is not None else self._version if again else None
         body = {"schema": 1, "holder": self._me.plain(), "renewed_at": now}
         try:
             self._version = await self._workspace.write(DOCUMENT, body, expected)
-        except Conflict as conflict:
-            if self._renewed is not None:
-                self._warn(f"the lease was lost to somebody else: {conflict}")
-                self._renewed = None
-            self._version = None
+        except Conflict:
             return False
         self._renewed = now
         return True
 
     def _gone(self, driver: Holder) -> bool:
-        return driver.host == self._me.host and not self._alive(driver)
+        return driver == self._me or (driver.host == self._me.host and not self._alive(driver))
 
     def _stale(self, document: Document, seen: tuple[str, float] | None) -> bool:
         return seen is not None and seen[0] == document.version and self._clock.now() - seen[1] >= LIFE_S

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from servo_emr.domain.errors import Aborted, Reason, RunError, Verdict, failure
+from servo_emr.domain.errors import Aborted, Conflict, Reason, RunError, Verdict, failure
 from servo_emr.domain.ports import Handle, Package
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain, spec_from_json
@@ -100,6 +100,7 @@ class Measure:
     async def run(self, order: Order, tell: Callable[[Progress], None]) -> Outcome:
         """Measures once. Raises nothing but CancelledError, and that only when the cluster is seen ending, or is on
         record as not verified to be."""
+        self.stopped = None
         diary = Diary(self._ports.workspace, self._ports.clock, self._blank(order), self._warn)
         tell(Progress(diary.record.run_id, "", RunState.QUEUED, 0, 0.0, 0.0))
         error: RunError | None
@@ -111,6 +112,8 @@ class Measure:
             error = await self._run(order, chosen, tell)
         except RunError as refused:
             error = refused
+        except Conflict as conflict:
+            error = failure(Reason.LEASE, f"{conflict}.", public="changed by somebody else")
         except asyncio.CancelledError:
             stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
             await complete(self._close(diary, stopped, None))
@@ -118,11 +121,26 @@ class Measure:
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
             error = defect(bug)
-        if diary.record.cluster_id is None and order.paced:
-            await self._pace(tell, diary.record)
-        await complete(self._close(diary, error, order))
-        await asyncio.sleep(0)  # a cancellation that was put off arrives here
+        await self._conclude(diary, error, order)
         return Outcome(diary.record, error)
+
+    async def _conclude(self, diary: Diary, error: RunError | None, order: Order) -> None:
+        """Puts a verdict on record, once it may be given. A run that is cancelled before has been told to nobody."""
+        given = False
+        try:
+            if diary.record.cluster_id is not None:
+                self._refusals = (0, 0.0)
+            elif order.paced:
+                await self.pace()
+            await asyncio.sleep(0)  # a cancellation that was put off arrives here
+            given = True
+            await complete(self._close(diary, error, order))
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if not given:
+                await complete(self._close(diary, error, None))
+            self.stopped = diary.record
+            raise
 
     def _blank(self, order: Order) -> RunRecord:
         now = self._ports.clock.now()
@@ -142,6 +160,7 @@ class Measure:
         """Writes the verdict, and to whom it is given: before it is. `order` None: it is given to nobody."""
         now = self._ports.clock.now()
         answer = {} if order is None else {"cmd_uid": order.cmd_uid, "answered_at": now}
+        launched = diary.record.launched_at is not None
         diary.note(
             verdict=Verdict.SUCCEEDED if error is None else error.verdict,
             reason=str(Reason.SUCCESS if error is None else error.reason),
@@ -149,7 +168,8 @@ class Measure:
             remedy="" if error is None else error.remedy,
             public="" if error is None else error.public,
             details={**diary.record.details, **({} if error is None else error.details)},
-            unreleased=error is not None and error.reason is Reason.UNRELEASED,
+            # An end that could not be verified is this run's own only when it was launched.
+            unreleased=error is not None and error.reason is Reason.UNRELEASED and launched,
             ended_at=now,
             **answer,
         )
@@ -175,7 +195,7 @@ class Measure:
         prior = past.adoptable(identity)
         others = [record for record in past.unfinished() if prior is None or record.run_id != prior.run_id]
         if prior is not None:
-            adopted = await self._adopt(prior)
+            adopted = await self._adopt(prior, order)
             if adopted is not None:
                 await self._none_left(others)
                 return replace(adopted, past=past)
@@ -197,20 +217,23 @@ class Measure:
         self._warn(f"run {record.run_id} had finished and nobody had been told: it is the answer")
         return Outcome(diary.record, _error_of(diary.record))
 
-    async def _adopt(self, prior: RunRecord) -> _Chosen | None:
+    async def _adopt(self, prior: RunRecord, order: Order) -> _Chosen | None:
         """The undecided run of equal identity, to be seen through; None when it is no longer worth anything."""
         found = await self._ports.workspace.record(prior.run_id)
         if found is None or found[0].decided or not found[0].workspace_id:
             return None
         record, version = found
+        try:
+            spec = spec_from_json(record.spec)
+        except ValueError:
+            return None  # what it runs cannot be read: it is ended
         handle = await self._recover.cluster_of(record)
         if handle is not None and not await self._recover.still_worth(handle):
             return None
         diary = Diary(self._ports.workspace, self._ports.clock, record, self._warn, version)
-        diary.note(recovered=True)
+        diary.note(recovered=True, units=dict(order.wanted))
         self._warn(f"run {record.run_id} is taken over" + ("" if handle is None else f" with {handle.cluster_id}"))
         key = RunKey(self._ports.workspace.uri, record.workspace_id, record.run_id)
-        spec = spec_from_json(record.spec)
         package = await self._ports.packer.pack(spec, key)
         return _Chosen(diary, key, Past((), 0.0), package, handle)
 
@@ -221,6 +244,8 @@ class Measure:
             return await self._course.run(spec, key, diary, order.wanted, tell, chosen.handle)
         spec = await self._admitted(order.spec, diary, chosen.past)
         request = ports.target.request(spec, key)
+        # launched_at is written right before the call, in the course: whoever finds this intent counts from there for
+        # how long a cluster may stay unlisted.
         diary.note(request=request, spec=plain(spec), urls=_urls(key, spec))
         await diary.intend()
         files = {**chosen.package.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
@@ -241,8 +266,8 @@ class Measure:
         cluster = replace(spec.cluster, subnet_ids=appraisal.preflight.subnet_ids)
         return replace(spec, job=job, cluster=cluster)
 
-    async def _pace(self, tell: Callable[[Progress], None], record: RunRecord) -> None:
-        """Waits until an answer without a launch is far enough from the one before."""
+    async def pace(self) -> None:
+        """Waits until an answer without a launch is far enough from the one before, and counts it."""
         count, last = self._refusals
         gap = min(GAP_S * 2 ** min(count - 1, 20), LONGEST_GAP_S) if count else 0.0
         wait = last + gap - self._ports.clock.now()

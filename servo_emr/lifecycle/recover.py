@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from servo_emr.domain.errors import Conflict, Reason, RunError, Verdict
+from servo_emr.domain.errors import Conflict, Reason, RunError, Verdict, failure
 from servo_emr.domain.ports import Handle
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.spec import RunKey, plain, spec_from_json
@@ -16,8 +16,8 @@ from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import phases
 from servo_emr.lifecycle.launch import APPEARS_S, Launch
 from servo_emr.lifecycle.past import DELIVERY_S
-from servo_emr.lifecycle.release import Release
-from servo_emr.lifecycle.settle import Settle
+from servo_emr.lifecycle.release import Release, instances_left
+from servo_emr.lifecycle.settle import Settle, still_alive
 
 __all__ = ["Recover"]
 
@@ -67,7 +67,14 @@ class Recover:
                 self._warn(f"run {record.run_id} could not be finished: {error.reason}: {error}")
                 errors.append(error)
             except (Conflict, ValueError) as error:
-                self._warn(f"run {record.run_id} could not be finished: {error}")
+                unread = failure(
+                    Reason.BUCKET,
+                    f"Run {record.run_id} could not be finished: {error}.",
+                    remedy="Use the version of servo_emr that wrote its record, or move the record away.",
+                    public="a record of the workspace cannot be read",
+                )
+                self._warn(str(unread))
+                errors.append(unread)
         return errors
 
     async def _finish(self, record: RunRecord) -> None:
@@ -84,18 +91,21 @@ class Recover:
             await diary.close()
             return
         self._warn(f"run {record.run_id} was left with cluster {handle.cluster_id}: its end is made sure of")
-        spec = spec_from_json(record.spec)
-        release = Release(ports.target, ports.clock, spec.region, self._warn)
+        region = str(record.spec.get("region", ""))  # the cluster comes first: the rest of the spec may be unreadable
+        release = Release(ports.target, ports.clock, region, self._warn)
         try:
             look = await release.now(handle)
         except RunError as error:
             if error.reason is Reason.UNRELEASED:
-                left = _left(record, ports.clock.now(), "with a cluster whose end could not be verified")
-                diary.note(**{**left, "unreleased": True, "cluster_id": handle.cluster_id, "remedy": error.remedy})
-                await diary.close()
+                await self._unverified(diary, handle, error)
             raise
+        spec = spec_from_json(record.spec)
         settle = Settle(ports.target, ports.book, ports.clock, self._warn)
         usage, cost = await settle.bill(handle, spec, look)
+        if alive := still_alive(usage):
+            left = instances_left(handle, alive, region)
+            await self._unverified(diary, handle, left)
+            raise left
         diary.note(**_left(record, ports.clock.now(), "and was ended"))
         diary.note(
             state=RunState.VERIFIED,
@@ -107,6 +117,12 @@ class Recover:
             cost=None if cost is None else plain(cost),
             cost_so_far=record.cost_so_far if cost is None else cost.usd,
         )
+        await diary.close()
+
+    async def _unverified(self, diary: Diary, handle: Handle, error: RunError) -> None:
+        """Puts on record that a cluster's end could not be verified: it is tried again."""
+        left = _left(diary.record, self._ports.clock.now(), "with a cluster whose end could not be verified")
+        diary.note(**{**left, "unreleased": True, "cluster_id": handle.cluster_id, "remedy": error.remedy})
         await diary.close()
 
 

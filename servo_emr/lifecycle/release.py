@@ -5,13 +5,13 @@ A cluster counts as released when the service shows it ending or ended; its bill
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from servo_emr.domain.errors import OperatorError, Reason, RunError
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget
 from servo_emr.domain.run import Observation, RunState
 
-__all__ = ["SELF_END_S", "Release", "command_by_hand"]
+__all__ = ["SELF_END_S", "Release", "command_by_hand", "instances_left"]
 
 SELF_END_S = 120.0
 """How long a cluster may take to begin ending itself after its last step."""
@@ -26,6 +26,17 @@ _END_PACE_S = 40.0
 def command_by_hand(handle: Handle, region: str) -> str:
     """The command that ends the cluster by hand."""
     return f"aws emr terminate-clusters --region {region} --cluster-ids {handle.cluster_id}"
+
+
+def instances_left(handle: Handle, alive: Sequence[str], region: str) -> OperatorError:
+    """The error for a cluster that has ended while some of its instances have not."""
+    return OperatorError(
+        f"Cluster {handle.cluster_id} has ended, but its instances {', '.join(alive)} are still listed as alive.",
+        Reason.UNRELEASED,
+        remedy=f"Look at them in the EC2 console; then run: {command_by_hand(handle, region)}",
+        public="a cluster's end could not be verified",
+        details={"cluster_id": handle.cluster_id},
+    )
 
 
 class Release:

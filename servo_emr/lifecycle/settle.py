@@ -10,7 +10,7 @@ from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
 from servo_emr.domain.run import Cost, Observation, Usage, measured_intervals
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["Settle"]
+__all__ = ["Settle", "still_alive"]
 
 _USAGE_TRIES_S = (0.0, 10.0, 30.0, 60.0)
 """An instance's end may be told later than its cluster's."""
@@ -67,3 +67,8 @@ class Settle:
             if any(tail.text for tail in tails):
                 break
         return [{"name": tail.name, "uri": tail.uri, "text": tail.text} for tail in tails]
+
+
+def still_alive(usage: Usage | None) -> list[str]:
+    """The ids of instances that are listed as alive; of a cluster that has ended there should be none."""
+    return [row.instance_id for row in usage.rows if not row.ended] if usage is not None else []

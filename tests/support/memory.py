@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.domain.errors import Conflict, Reason, failure
+from servo_emr.domain.errors import Conflict, Reason, RunError, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
@@ -45,7 +45,12 @@ class MemoryWorkspace:
 
     async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
         document = self._read(_record_key(run_id))
-        return None if document is None else (RunRecord.from_json(document.body), document.version)
+        if document is None:
+            return None
+        try:
+            return RunRecord.from_json(document.body), document.version
+        except ValueError as error:
+            raise _unreadable(f"{self.uri}/{_record_key(run_id)}: {error}.") from error
 
     async def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
         self._reach()
@@ -75,6 +80,20 @@ class MemoryWorkspace:
         (key,) = (key for key in self.objects if key.startswith("records/"))
         return RunRecord.from_json(json.loads(self.objects[key]))
 
+    def all_records(self) -> list[RunRecord]:
+        """All records, newest first."""
+        keys = sorted((key for key in self.objects if key.startswith("records/")), reverse=True)
+        return [RunRecord.from_json(json.loads(self.objects[key])) for key in keys]
+
+    def by_hand(self, key: str, body: bytes) -> None:
+        """An object as somebody has left it who is not a servo."""
+        self.objects[key] = body
+        self._versions[key] = f"v{next(self._count)}"
+
+    def key_of(self, record: RunRecord) -> str:
+        """The key of a record."""
+        return _record_key(record.run_id)
+
     def _reach(self) -> None:
         if self.down:
             raise failure(Reason.ENDPOINT, "the workspace is out of reach.")
@@ -83,7 +102,13 @@ class MemoryWorkspace:
         self._reach()
         if key not in self.objects:
             return None
-        return Document(json.loads(self.objects[key]), self._versions[key])
+        try:
+            body = json.loads(self.objects[key])
+        except ValueError as error:
+            raise _unreadable(f"{self.uri}/{key} is not a JSON object ({error}).") from error
+        if not isinstance(body, dict):
+            raise _unreadable(f"{self.uri}/{key} is not a JSON object.")
+        return Document(body, self._versions[key])
 
     def _write(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
         self._reach()
@@ -93,6 +118,10 @@ class MemoryWorkspace:
         self.objects[key] = json.dumps(body, allow_nan=False).encode()
         self._versions[key] = f"v{next(self._count)}"
         return self._versions[key]
+
+
+def _unreadable(message: str) -> RunError:
+    return failure(Reason.BUCKET, message, remedy="Restore it, or move it away; nothing was changed.")
 
 
 def _record_key(run_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
@@ -45,11 +45,16 @@ class Script:
     """What submit answers instead of making a cluster."""
     unclear: str = ""
     """"made": a cluster is made and the answer lost; "lost": the answer is lost and nothing was made."""
+    unclear_calls: float = NEVER
+    """So many launches get an unclear answer, the first ones."""
     visible_after: float = 0.0
     """Seconds until `find` lists a cluster."""
     failing_looks: Callable[[float], RunError | None] = lambda since_launch: None
     failing_releases: Callable[[float], RunError | None] = lambda since_launch: None
+    failing_finds: Callable[[float], RunError | None] = lambda since_launch: None
     failing_usage: RunError | None = None
+    left_alive: int = 0
+    """So many instances are listed as running, whatever their cluster does."""
     preflight: Preflight = field(default_factory=Preflight)
     failure: dict[str, str] = field(default_factory=dict)
     """FailureDetails of a failed step."""
@@ -71,9 +76,12 @@ class ScriptedTarget:
         self.clusters: list[_Cluster] = []
         self.strangers: list[str] = []
         """Names of clusters that are not ours."""
+        self.untagged: list[str] = []
+        """Clusters with a name like ours, made by somebody else."""
         self.calls: list[str] = []
         self.during_submit: Callable[[], object] | None = None
         self._clock = clock
+        self._made = clock.now()
         self._ids = itertools.count(1)
 
     @property
@@ -98,17 +106,26 @@ class ScriptedTarget:
             await self._clock.sleep(1.0)
         if self.script.refusal is not None:
             raise self.script.refusal
-        if self.script.unclear == "lost":
+        unclear = self.script.unclear if self.count("submit") <= self.script.unclear_calls else ""
+        if unclear == "lost":
             raise LaunchUnclear("emr:RunJobFlow: no clear answer: connection reset")
-        handle = Handle(f"j-{next(self._ids):04}", key)
-        self.clusters.append(_Cluster(handle, spec, self._clock.now()))
-        if self.script.unclear == "made":
+        handle = self.launch(spec, key)
+        if unclear == "made":
             raise LaunchUnclear("emr:RunJobFlow: no clear answer: read timeout")
         return handle
 
-    async def find(self, workspace_id: str) -> list[Found]:
+    def launch(self, spec: RunSpec, key: RunKey) -> Handle:
+        """A cluster is made, by whomever."""
+        handle = Handle(f"j-{next(self._ids):04}", key)
+        self.clusters.append(_Cluster(handle, spec, self._clock.now()))
+        return handle
+
+    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
         self.calls.append("find")
         now = self._clock.now()
+        born = self.clusters[-1].born if self.clusters else self._made
+        if (error := self.script.failing_finds(now - born)) is not None:
+            raise error
         names = [RunKey.parse(name, "", workspace_id) for name in self.strangers]
         found = [Found(Handle(f"j-stranger{n}", key), True, now) for n, key in enumerate(names) if key is not None]
         for cluster in self.clusters:
@@ -116,7 +133,11 @@ class ScriptedTarget:
             if key is not None and now - cluster.born >= self.script.visible_after:
                 alive = self._state(cluster) is not RunState.VERIFIED
                 found.append(Found(Handle(cluster.handle.cluster_id, key), alive, cluster.born))
-        return found
+        return [cluster for cluster in found if cluster.alive or not alive_only]
+
+    async def confirmed(self, handle: Handle) -> bool:
+        self.calls.append("confirmed")
+        return handle.cluster_id not in self.untagged
 
     async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
         self.calls.append("observe")
@@ -146,6 +167,10 @@ class ScriptedTarget:
             InstanceRow(f"i-{group.role}-{n}", group.inst_type, f"ig-{group.role}", "ON_DEMAND", "TERMINATED", line)
             for group in cluster.spec.groups
             for n in range(group.count)
+        ]
+        rows[: self.script.left_alive] = [
+            replace(row, state="RUNNING", timeline=replace(line, ended=None), ended=False)
+            for row in rows[: self.script.left_alive]
         ]
         return Usage(cluster.spec.region, tuple(rows))
 
