@@ -119,8 +119,8 @@ class EMRConnector(servo.BaseConnector):
     async def measure(
         self,
         *,
-        metrics: List[str] = None,
-        control: servo.Control = servo.Control(),  # noqa: RUF013 - servox's spelling
+        metrics: List[str] = None,  # noqa: RUF013 - servox's spelling
+        control: servo.Control = servo.Control(),
     ) -> servo.Measurement:
         """Runs the job once on a cluster of its own and reports what it took."""
         with _translated(servo.MeasurementFailedError, self):

@@ -23,7 +23,8 @@ __all__ = ["Ec2Target"]
 
 TAG = "servo-emr:run"
 _ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
-_INVALID = ("ValidationException", "InvalidRequestException", "InternalServerException", "InternalServerError")
+_INVALID = ("ValidationException", "InvalidRequestException")
+_INTERNAL = ("InternalServerException", "InternalServerError")
 _LOG_TAIL = 16_384
 _LOG_LIMIT = 8 * 1024 * 1024
 
@@ -85,7 +86,8 @@ class Ec2Target:
 
     async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
         try:
-            answer = await self._door.call_once("emr", "RunJobFlow", expected=_INVALID, **self.request(spec, key))
+            expected = (*_INVALID, *_INTERNAL)
+            answer = await self._door.call_once("emr", "RunJobFlow", expected=expected, **self.request(spec, key))
         except Refusal as refusal:
             raise _refused(refusal) from refusal
         if not answer.get("JobFlowId"):
@@ -174,11 +176,17 @@ class Ec2Target:
 
     async def release(self, handle: Handle) -> None:
         try:
-            await self._door.call(
-                "emr", "TerminateJobFlows", expected=("InvalidRequestException",), JobFlowIds=[handle.cluster_id]
-            )
-        except Refusal:
-            return  # no such cluster: nothing to end
+            await self._door.call("emr", "TerminateJobFlows", expected=_INVALID, JobFlowIds=[handle.cluster_id])
+        except Refusal as refusal:
+            if "does not exist" in refusal.message or "is not valid" in refusal.message:
+                return  # no such cluster: nothing to end
+            raise OperatorError(
+                f"EMR does not end {handle.cluster_id}: {refusal.message}",
+                Reason.UNRELEASED,
+                remedy="Switch its termination protection off, if it is on.",
+                public="EMR refused to end a cluster",
+                details={"aws": {"operation": "emr:TerminateJobFlows", "code": refusal.code}},
+            ) from refusal
 
 
 def gunzip_tail(body: bytes, size: int) -> str:
@@ -206,7 +214,7 @@ def _refused(refusal: Refusal) -> RunError:
     """What a refusal of RunJobFlow at once means."""
     text = f"EMR refused the cluster: {refusal.message}"
     reason = refusal_reason(refusal.message) or Reason.BUG
-    if refusal.code.startswith("InternalServer"):
+    if refusal.code in _INTERNAL:
         reason = Reason.SERVICE_INTERNAL
     details = {"aws": {"operation": "emr:RunJobFlow", "code": refusal.code, "message": refusal.message}}
     if reason is Reason.TYPE_UNSUPPORTED:

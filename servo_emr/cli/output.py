@@ -28,7 +28,7 @@ OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text for people, json
 
 def emit_json(document: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
 
 
 def note(text: str) -> None:
@@ -38,7 +38,10 @@ def note(text: str) -> None:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of equal keys as a plain table."""
-    return tabulate.tabulate([list(row.values()) for row in rows], list(rows[0]), "plain") if rows else ""
+    if not rows:
+        return ""
+    # What looks like a number is left as it was written: 0.1050 USD is not 0.105.
+    return tabulate.tabulate([list(row.values()) for row in rows], list(rows[0]), "plain", disable_numparse=True)
 
 
 def facts(pairs: Mapping[str, Any]) -> str:

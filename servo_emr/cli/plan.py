@@ -10,7 +10,7 @@ import typer
 
 from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table
 from servo_emr.cli.settings_file import file_of, load
-from servo_emr.domain.errors import RunError, UsageError
+from servo_emr.domain.errors import ConfigurationError, RunError, UsageError
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.lifecycle.stage import Appraisal, Staged
@@ -28,8 +28,7 @@ def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Va
     """The staged values with the assignments of the command line made.
 
     Raises:
-        UsageError: an assignment is no COMPONENT.SETTING=VALUE.
-        RunError: it is not allowed.
+        UsageError: an assignment is no COMPONENT.SETTING=VALUE, or servo.yaml does not allow it.
     """
     pairs = []
     for text in assignments:
@@ -37,7 +36,10 @@ def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Va
         if not sign:
             raise UsageError(f"--set {text}: write COMPONENT.SETTING=VALUE, for example core.replicas=4")
         pairs.append((selector.strip(), value.strip()))
-    return space.changed(staged.values, pairs)
+    try:
+        return space.changed(staged.values, pairs)
+    except ConfigurationError as error:
+        raise UsageError(f"--set: {error}") from error
 
 
 def plan(context: typer.Context, assignments: list[str] = SET, output: Output = OUTPUT) -> None:

@@ -38,7 +38,7 @@ def section(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path}: {error.strerror}. Name the file with -c, or make one: servo generate -f servo.yaml emr"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that is in no calendar
         raise UsageError(f"{path}: not YAML: {error}") from error
     emr = document.get("emr") if isinstance(document, dict) else None
     if not isinstance(emr, dict):

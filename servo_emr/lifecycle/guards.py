@@ -14,7 +14,7 @@ from servo_emr.domain.ports import Estimate, Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "spent", "within_budget"]
+__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "possible", "spent", "within_budget"]
 
 JOB_GRACE_S = 300.0
 """How much longer than the limit on the cluster a step may run before we end it: the limit there comes first."""
@@ -29,9 +29,7 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
         RunError: the first certain finding, or a limit of servo.yaml that the spec passes.
     """
     limits = spec.limits
-    for finding in preflight.findings:
-        if finding.certain:
-            raise failure(finding.reason, finding.message, remedy=finding.remedy, public="preflight")
+    possible(preflight)
     _within("nodes", spec.nodes, limits.nodes)
     if limits.vcpus is not None:
         unknown = [t for t in spec.inst_types if t not in preflight.vcpus]
@@ -58,10 +56,21 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
             )
         if estimate.likely_usd > limits.cost_per_run:
             warnings.append(
-                f"likely cost {estimate.likely_usd:.4f} USD is above emr.limits.cost_per_run {limits.cost_per_run:.4f}: "
-                "the run may be stopped"
+                f"likely cost {estimate.likely_usd:.4f} USD is above emr.limits.cost_per_run "
+                f"{limits.cost_per_run:.4f}: the run may be stopped"
             )
     return warnings
+
+
+def possible(preflight: Preflight) -> None:
+    """Refuses what AWS says cannot run.
+
+    Raises:
+        RunError: the first certain finding.
+    """
+    for finding in preflight.findings:
+        if finding.certain:
+            raise failure(finding.reason, finding.message, remedy=finding.remedy, public="preflight")
 
 
 def _within(name: str, asked: float, limit: float | None) -> None:

@@ -172,7 +172,7 @@ class Measure:
             if cluster is not None:
                 await complete(self._settle(order, spec, cluster, diary, _stopped()))
             raise
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001 - a bug of ours costs money like any other failure: it is settled
             error = _defect(bug)
         if cluster is not None:
             if cluster.look.state.terminal:
@@ -200,7 +200,7 @@ class Measure:
 
     @asynccontextmanager
     async def _launched(self, spec: RunSpec, key: RunKey, diary: Diary, rate: float) -> AsyncIterator[_Cluster]:
-        """A cluster, from its launch to its verified end. Nothing is awaited between the two but what the body awaits."""
+        """A cluster, from its launch to its verified end: once it is there, nothing is awaited but in the body."""
         ports = self._ports
         release = Release(ports.target, ports.clock, spec.region, self._warn)
         launched = ports.clock.now()

@@ -12,7 +12,7 @@ from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
 from servo_emr.domain.ports import Clock, Estimate, LaunchTarget, Preflight, PriceBook, Workspace
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunSpec
-from servo_emr.lifecycle.guards import admit
+from servo_emr.lifecycle.guards import admit, possible
 from servo_emr.lifecycle.watch import PROVISIONING_S
 
 __all__ = ["Appraisal", "Stage", "Staged"]
@@ -78,8 +78,12 @@ class Stage:
 
     async def appraise(self, spec: RunSpec) -> Appraisal:
         """Asks AWS and the price book about a spec; launches and writes nothing."""
-        estimate = await self._book.estimate(spec, PROVISIONING_S, spec.job.expected_s)
         preflight = await self._target.preflight(spec)
+        try:
+            estimate = await self._book.estimate(spec, PROVISIONING_S, spec.job.expected_s)
+        except RunError:
+            possible(preflight)  # that it cannot run at all says more than that its price is not known
+            raise
         try:
             warnings = admit(spec, preflight, estimate)
         except RunError as error:

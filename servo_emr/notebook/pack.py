@@ -48,10 +48,11 @@ class NotebookPacker:
             return await self._workspace.read(place)
         try:
             return await asyncio.to_thread(_read_file, place)
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:  # a home that nobody has, a path that can be none
+            why = error.strerror if isinstance(error, OSError) else error
             raise failure(
                 Reason.NOTEBOOK,
-                f"emr.job.notebook: {place}: {error.strerror}.",
+                f"emr.job.notebook: {place}: {why}.",
                 remedy="Correct the path in servo.yaml; a relative one counts from the servo's working folder.",
                 public="the notebook cannot be read",
             ) from error

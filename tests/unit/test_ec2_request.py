@@ -12,7 +12,8 @@ import botocore.loaders
 import botocore.model
 import botocore.validate
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from servo_emr.aws.door import Door
 from servo_emr.aws.ec2 import Ec2Target, gunzip_tail
@@ -133,8 +134,8 @@ def test_the_tail_of_a_log_is_its_very_end(length: int, alphabet: str) -> None:
 
 
 def test_a_damaged_log_gives_what_can_be_read_and_says_so() -> None:
-    whole = gzip.compress(b"line\n" * 1000)
-    assert "line" in gunzip_tail(whole[:-20], 64), "cut short"
+    whole = gzip.compress("".join(f"line {n * n}\n" for n in range(1000)).encode())
+    assert "line" in gunzip_tail(whole[: len(whole) // 2], 64), "cut short"
     assert "damaged" in gunzip_tail(b"no gzip at all", 64)
     assert gunzip_tail(b"", 64) == ""
     assert gunzip_tail(gzip.compress(b"\xff\xfe end"), 64).endswith(" end")

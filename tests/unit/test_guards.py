@@ -79,7 +79,7 @@ def test_a_floor_exactly_at_the_ceiling_may_still_be_tried() -> None:
 @pytest.mark.parametrize("reason", [Reason.TYPE_UNSUPPORTED, Reason.NETWORK, Reason.RELEASE_LABEL])
 def test_a_certain_finding_refuses_with_its_own_reason(reason: Reason) -> None:
     findings = (Finding(Reason.THROTTLED, "not asked", False), Finding(reason, "It cannot be.", True, "Do that."))
-    with pytest.raises(RunError, match="It cannot be. Do that.") as refused:
+    with pytest.raises(RunError, match=r"It cannot be\. Do that\.") as refused:
         admit(SPEC, Preflight(findings), ESTIMATE)
     assert refused.value.reason is reason
 
@@ -89,7 +89,7 @@ def test_what_could_not_be_asked_is_a_warning() -> None:
 
 
 def test_a_vcpu_limit_is_not_waved_through_when_the_vcpus_are_not_known() -> None:
-    with pytest.raises(OperatorError, match="m5.xlarge could not be asked") as refused:
+    with pytest.raises(OperatorError, match=r"m5\.xlarge could not be asked") as refused:
         admit(limited(vcpus=1000), Preflight(), ESTIMATE)
     assert refused.value.reason is Reason.CREDENTIALS
 

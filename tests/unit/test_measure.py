@@ -1,4 +1,4 @@
-"""A measurement end to end, in memory: however it goes, no cluster is alive afterwards, and the record says what was."""
+"""A measurement end to end, in memory: however it goes, no cluster is alive afterwards, and all is on record."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ class Rig:
 
     def measure(self) -> Measure:
         book = RateBook([TablePrices()])
-        ports = Ports(
-            self.target, self.workspace, book, NotebookPacker(self.workspace), self.evidence, self.clock
-        )
+        ports = Ports(self.target, self.workspace, book, NotebookPacker(self.workspace), self.evidence, self.clock)
         stage = Stage(self.target, self.workspace, book, self.clock, self.space, SPEC)
         return Measure(ports, stage, self.warned.append)
 
