@@ -251,7 +251,9 @@ def _translated(kind: type[servo.EventError], connector: Optional[EMRConnector] 
         raise _wire(failure(Reason.LEASE, str(error)), kind, connector) from error
     except Exception as error:
         details = {"traceback": traceback.format_exc()}
-        raise _wire(OurDefect(f"{type(error).__name__}: {error}", Reason.BUG, details=details), kind, connector) from error
+        raise _wire(
+            OurDefect(f"{type(error).__name__}: {error}", Reason.BUG, details=details), kind, connector
+        ) from error
 
 
 def _wire(error: RunError, kind: type[servo.EventError], connector: Optional[EMRConnector]) -> servo.EventError:

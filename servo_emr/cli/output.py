@@ -16,7 +16,7 @@ import typer
 __all__ = ["OUTPUT", "Output", "dollars", "emit_json", "facts", "note", "seconds", "table", "when"]
 
 
-class Output(str, enum.Enum):
+class Output(enum.StrEnum):
     """Forms of output."""
 
     TEXT = "text"

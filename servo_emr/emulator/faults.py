@@ -1,6 +1,6 @@
 """Faults on demand: what goes wrong at the emulated EMR, as data.
 
-The set of faults is a list of JSON objects. The `kind` of each says what happens, and `_KINDS` is the one table of
+The set of faults is a list of JSON objects. The `kind` of each says what happens, and `KINDS` is the one table of
 kinds. All of them strike in one place, `Faults.around`, which every call of an operation goes through. Knows the names
 of operations and when a cluster was made; neither HTTP nor what an operation does.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from servo_emr.emulator.errors import AwsError
 from servo_emr.emulator.records import Cluster
 
-__all__ = ["CallFault", "Faults", "Lag", "ReplyDropped", "WrongFault"]
+__all__ = ["KINDS", "CallFault", "Faults", "Lag", "ReplyDropped", "WrongFault"]
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9.]*")  # it stands in the status line too
 _MESSAGE = "A fault that was set on this emulator."
@@ -189,8 +189,8 @@ def _parse(
         if not isinstance(document, dict):
             raise WrongFault(f"fault {position}: not a JSON object but {json.dumps(document)}")
         keys = _Keys(position, document)
-        kind = keys.take("kind", f"one of {', '.join(_KINDS)}", lambda value: value in list(_KINDS))
-        fault = _KINDS[kind](keys, operations, now)
+        kind = keys.take("kind", f"one of {', '.join(KINDS)}", lambda value: value in list(KINDS))
+        fault = KINDS[kind](keys, operations, now)
         keys.close()
         yield document, fault
 
@@ -229,7 +229,7 @@ def _list_lag(keys: _Keys, operations: Sequence[str], now: float) -> Lag:
     return Lag(keys.take("seconds", "a number of seconds, more than 0", _is_seconds))
 
 
-_KINDS: Mapping[str, Callable[[_Keys, Sequence[str], float], CallFault | Lag]] = {
+KINDS: Mapping[str, Callable[[_Keys, Sequence[str], float], CallFault | Lag]] = {
     "drop-reply": _drop_reply,
     "error": _error,
     "list-lag": _list_lag,
