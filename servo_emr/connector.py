@@ -33,7 +33,6 @@ from servo_emr.domain.errors import (
 )
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import plain
-from servo_emr.domain.trial import with_userdata
 from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.measure import Order, Outcome
 from servo_emr.lifecycle.stage import Staged
@@ -134,7 +133,7 @@ class EMRConnector(servo.BaseConnector):
         """What is to be measured, from the staged values, the metrics asked for and the trial's own userdata."""
         staged = await self.live.stage.current()
         userdata = (control.userdata.dict() if control.userdata else {}).get("emr")
-        spec = with_userdata(self.live.stage.spec(staged.values), userdata)
+        spec = self.live.stage.spec(staged.values, userdata)
         units = self.config.units
         asked = [getattr(metric, "name", metric) for metric in metrics or units]
         wanted = {name: units[name] for name in asked if name in units}

@@ -215,6 +215,8 @@ class Door:
             return Refusal(code, message)
         if code in _CREDENTIAL_CODES:
             remedy, reason = "Renew the servo's AWS credentials.", Reason.CREDENTIALS
+        elif code == "RequestTimeTooSkewed":
+            remedy, reason = "Set this machine's clock: its signatures are dated with it.", Reason.CREDENTIALS
         elif code in _DENIED_CODES:
             action = name.replace("emr:", "elasticmapreduce:")
             remedy, reason = f"Allow {action} to the servo's identity.", Reason.CREDENTIALS

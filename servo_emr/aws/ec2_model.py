@@ -63,6 +63,7 @@ _ERROR_CODES = (
 REFUSALS = (
     ("quota exceeded", Reason.QUOTA),
     ("instance count would exceed", Reason.QUOTA),
+    ("vcpu limit", Reason.QUOTA),
     ("insufficient capacity", Reason.CAPACITY),
     ("is not supported in the requested availability zone", Reason.CAPACITY),
     ("instance type", Reason.TYPE_UNSUPPORTED),

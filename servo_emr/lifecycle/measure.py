@@ -23,7 +23,7 @@ from servo_emr.domain.run import JobEvidence, Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import expected_seconds, figures, phases
+from servo_emr.lifecycle.figures import expected_seconds, figures, nothing_to_report, phases
 from servo_emr.lifecycle.guards import Ceilings, within_budget
 from servo_emr.lifecycle.launch import Launch, complete
 from servo_emr.lifecycle.release import Release
@@ -178,6 +178,8 @@ class Measure:
             if cluster.look.state.terminal:
                 watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
             await complete(self._settle(order, spec, cluster, diary, error))
+            if error is None and not diary.record.metrics:
+                error = nothing_to_report(diary.record.missing)
         return error
 
     async def _admitted(self, spec: RunSpec, diary: Diary) -> tuple[RunSpec, float]:

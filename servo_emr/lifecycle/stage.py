@@ -12,6 +12,7 @@ from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
 from servo_emr.domain.ports import Clock, Estimate, LaunchTarget, Preflight, PriceBook, Workspace
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.trial import with_userdata
 from servo_emr.lifecycle.guards import admit, possible
 from servo_emr.lifecycle.watch import PROVISIONING_S
 
@@ -57,9 +58,16 @@ class Stage:
         self._space = space
         self._base = base
 
-    def spec(self, values: Mapping[str, Value]) -> RunSpec:
-        """What those values would run; every value is coerced and bounded once more."""
-        return self._space.apply(self._base, values)
+    def spec(self, values: Mapping[str, Value], userdata: object = None) -> RunSpec:
+        """What those values would run; every value is coerced and bounded once more.
+
+        Args:
+            userdata: what a trial asks for beyond its settings; references to settings in it are filled too.
+
+        Raises:
+            RunError: a value or the userdata is not allowed.
+        """
+        return self._space.apply(with_userdata(self._base, userdata), values)
 
     async def current(self) -> Staged:
         """The staged values as far as servo.yaml still allows them, else the configured ones.

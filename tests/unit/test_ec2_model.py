@@ -101,6 +101,7 @@ def test_what_ended_a_cluster(code: str, message: str, errors: list[dict[str, An
         ("Invalid InstanceProfile: Nobody.", Reason.ROLE),
         ("ServiceRole: Nobody does not exist", Reason.ROLE),
         ("Instance count would exceed the limit", Reason.QUOTA),
+        ("You have requested more vCPU capacity than your current vCPU limit of 32 allows", Reason.QUOTA),
         ("Something that nobody has heard of", None),
         ("", None),
     ],

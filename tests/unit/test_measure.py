@@ -322,6 +322,19 @@ async def test_without_a_bill_there_is_no_cost_but_the_duration_stands() -> None
 
 
 @pytest.mark.parametrize(
+    ("wanted", "reason"), [({"cost": "USD"}, Reason.PRICE), ({"cost": "USD", "rows": "count"}, Reason.BAD_METRIC)]
+)
+async def test_a_success_without_a_value_for_any_metric_wanted_is_no_measurement(
+    wanted: dict[str, str], reason: Reason
+) -> None:
+    rig = Rig(Script(failing_usage=throttled()))
+    outcome = await rig.measure().run(Order(SPEC, SPACE.configured, wanted), rig.tell)
+    record = rig.check_that_nothing_is_left()
+    assert outcome.error is not None
+    assert (outcome.error.reason, record.reason, record.metrics) == (reason, str(reason), {})
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"nodes": 3}, Reason.LIMITS),

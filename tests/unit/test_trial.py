@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.spec import RunSpec, canonical
 from servo_emr.domain.trial import references, resolve, with_userdata
-from tests.support.samples import SPEC
+from tests.support.samples import SPACE, SPEC
 
 
 def given_parameters(**values: Any) -> RunSpec:
@@ -113,3 +113,8 @@ def test_a_text_that_is_one_reference_takes_the_type_of_what_it_refers_to() -> N
 
 def test_what_a_reference_gives_is_not_read_for_references_again() -> None:
     assert resolve("a {core.inst_type}", {"core.inst_type": "{run_id}", "run_id": "r"}) == "a {run_id}"
+
+
+def test_references_in_a_trials_own_parameters_are_filled_like_those_of_servo_yaml() -> None:
+    asked = with_userdata(SPEC_WITH, {"parameters": {"sample": "{core.replicas}"}})
+    assert SPACE.apply(asked, {"core.replicas": 3}).job.parameter_values["sample"] == 3
