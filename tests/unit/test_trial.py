@@ -117,4 +117,4 @@ def test_what_a_reference_gives_is_not_read_for_references_again() -> None:
 
 def test_references_in_a_trials_own_parameters_are_filled_like_those_of_servo_yaml() -> None:
     asked = with_userdata(SPEC_WITH, {"parameters": {"sample": "{core.replicas}"}})
-    assert SPACE.apply(asked, {"core.replicas": 3}).job.parameter_values["sample"] == 3
+    assert SPACE.apply(asked, {"core.replicas": 6}).job.parameter_values["sample"] == 6
