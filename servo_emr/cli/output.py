@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -70,8 +68,3 @@ def seconds(value: float | None) -> str:
 def dollars(value: float | None) -> str:
     """An amount in USD to a hundredth of a cent."""
     return "" if value is None else f"{value:.4f}"
-
-
-def wide_enough(columns: int) -> bool:
-    """Whether the terminal has that many columns; a pipe always has."""
-    return not sys.stdout.isatty() or shutil.get_terminal_size().columns >= columns
