@@ -142,7 +142,7 @@ def test_a_notebook_that_runs_through_succeeds_and_leaves_no_process(run: Run) -
 def test_a_notebook_that_names_no_language_is_run_in_its_kernels(run: Run) -> None:
     document = json.loads(notebook(cell("a = 1", tags=("parameters",)), "print(a)"))
     document["metadata"] = {}
-    assert run(json.dumps(document).encode(), parameters={"a": 2}) == 0
+    assert run(json.dumps(document).encode(), parameters={"a": 2}, kernel="python3") == 0
     assert run.output.streams == "2\n"
 
 

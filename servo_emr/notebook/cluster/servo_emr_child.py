@@ -148,11 +148,11 @@ def execute(job: Message, course: Course, tell: Tell) -> Any:
     )
 
 
-def language(notebook: Any, kernel: str) -> str | None:
+def language(notebook: Any, kernel: str | None) -> str | None:
     """What papermill is to be told of a notebook that does not name its language, as one made by a program may not:
     the language that the kernel itself names. None: the notebook's own word stands."""
     named = notebook.metadata.get("kernelspec", {}).get("language")
-    if named or notebook.metadata.get("language_info", {}).get("name"):
+    if kernel is None or named or notebook.metadata.get("language_info", {}).get("name"):
         return None
     from jupyter_client.kernelspec import KernelSpecManager
 
