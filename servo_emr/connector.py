@@ -20,7 +20,6 @@ from servo_emr.description import components
 from servo_emr.description import metrics as described
 from servo_emr.domain.errors import Aborted, JobError, Reason, RunError
 from servo_emr.domain.run import RunRecord, RunState
-from servo_emr.domain.trial import with_userdata
 from servo_emr.interrupts import interruptible
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.course import defect
@@ -208,7 +207,12 @@ class EMRConnector(servo.BaseConnector):
             if changed:
                 self._post(progress)
 
-        async with _beating(lambda: self._post(latest[-1])):
+        def beat() -> None:
+            with contextlib.suppress(RunError):  # a clock out of reach: the last look stands
+                latest[-1] = latest[-1].later(self.live.clock.now())
+            self._post(latest[-1])
+
+        async with _beating(beat):
             try:
                 order = await self._order(metrics, control)
                 async with self._driving():
@@ -236,7 +240,7 @@ class EMRConnector(servo.BaseConnector):
         """What is to be measured, from the staged values, the metrics asked for and the trial's own userdata."""
         staged = await self.live.stage.current()
         userdata = (control.userdata.dict() if control.userdata else {}).get("emr")
-        spec = with_userdata(self.live.stage.spec(staged.values), userdata)
+        spec = self.live.stage.spec(staged.values, userdata)
         units = self.config.units
         asked = [getattr(metric, "name", metric) for metric in metrics or units]
         wanted = {name: units[name] for name in asked if name in units}

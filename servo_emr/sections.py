@@ -28,9 +28,11 @@ __all__ = [
     "known_keys",
 ]
 
-S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
+S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$(?!\n)"
+"""`$` alone lets a line end pass, which a YAML block brings along."""
+_S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$(?!\n)"
 _INST_TYPE = r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
-_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 def known_keys(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +44,22 @@ def known_keys(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
             raise ValueError(f"unknown key '{key}': {hint}")
     return values
+
+
+def _length(value: object) -> servo.Duration:
+    """A duration above 0; one that servox's parser chokes on is an error like any other."""
+    try:
+        duration = servo.Duration.validate(value)
+    except OverflowError:
+        raise ValueError("is too long for a duration") from None
+    if duration.total_seconds() <= 0:
+        raise ValueError("must be longer than 0")
+    return duration
+
+
+class _Usd(pydantic.ConstrainedFloat):
+    gt = 0
+    allow_inf_nan = False
 
 
 class _Section(pydantic.BaseModel):
@@ -101,19 +119,23 @@ class JobSection(_Section):
     )
     metrics: dict[str, MetricSection] = pydantic.Field({}, description="Metrics that the job reports itself.")
 
-    @pydantic.validator("timeout", "expected_duration")
-    def _positive(cls, value: servo.Duration) -> servo.Duration:
-        if value.total_seconds() <= 0:
-            raise ValueError("must be longer than 0")
+    @pydantic.validator("timeout", "expected_duration", pre=True)
+    def _positive(cls, value: object) -> servo.Duration:
+        return _length(value)
+
+    @pydantic.validator("notebook")
+    def _place(cls, value: str) -> str:
+        if "://" in value and not re.match(_S3_OBJECT, value):
+            raise ValueError("is neither s3://bucket/key nor a local path")
         return value
 
     @pydantic.validator("parameters")
     def _json(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, item in value.items():
-            if not re.match(_NAME, name):
+            if not re.fullmatch(_NAME, name):
                 raise ValueError(f"'{name}' cannot be a parameter's name: it must be a Python name")
             try:
-                canonical(item)
+                canonical(item).encode()
             except (TypeError, ValueError) as error:
                 raise ValueError(f"'{name}' holds a value that JSON cannot say ({error}); quote it") from None
         return value
@@ -123,7 +145,7 @@ class JobSection(_Section):
         for name in value:
             if name in BUILT_IN:
                 raise ValueError(f"'{name}' is a built-in metric; choose another name")
-            if not re.match(r"^[A-Za-z][\w.-]{0,63}$", name):
+            if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", name):
                 raise ValueError(f"'{name}' cannot be a metric's name: letters, digits, '.', '_' and '-'")
         return value
 
@@ -214,26 +236,30 @@ class ComponentsSection(_Section):
 class LimitsSection(_Section):
     """Ceilings, in USD, nodes and vCPUs. A limit that is not set does not hold."""
 
-    cost_per_run: pydantic.PositiveFloat | None = pydantic.Field(None, description="USD; the run is stopped.")
-    cost_per_hour: pydantic.PositiveFloat | None = pydantic.Field(
+    cost_per_run: _Usd | None = pydantic.Field(None, description="USD; the run is stopped.")
+    cost_per_hour: _Usd | None = pydantic.Field(
         None, description="USD per hour of the whole cluster; refused when adjusted."
     )
-    spend_per_day: pydantic.PositiveFloat | None = pydantic.Field(
+    spend_per_day: _Usd | None = pydantic.Field(
         None, description="USD over all runs of the workspace in 24 hours; then nothing is launched."
     )
-    unproductive_spend: pydantic.PositiveFloat | None = pydantic.Field(
+    unproductive_spend: _Usd | None = pydantic.Field(
         None, description="USD spent in a row without a measurement; then the breaker opens."
     )
     provisioning: servo.Duration = pydantic.Field("20m", description="From the launch to the first step.")
     nodes: pydantic.PositiveInt | None = pydantic.Field(None, description="All nodes of a cluster.")
     vcpus: pydantic.PositiveInt | None = pydantic.Field(None, description="All vCPUs of a cluster.")
 
+    @pydantic.validator("provisioning", pre=True)
+    def _positive(cls, value: object) -> servo.Duration:
+        return _length(value)
+
 
 class PinnedPrice(_Section):
     """A price that you know better: USD per instance-hour."""
 
-    ec2: pydantic.PositiveFloat
-    fee: pydantic.PositiveFloat
+    ec2: _Usd
+    fee: _Usd
 
 
 class PricesSection(_Section):

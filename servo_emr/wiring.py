@@ -13,7 +13,7 @@ from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.workspace import S3Workspace
 from servo_emr.clock import SystemClock, clock_of_environment
 from servo_emr.config import EMRConfiguration
-from servo_emr.domain.ports import Clock, LaunchTarget, PriceBook, Workspace
+from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.settings import Space
 from servo_emr.lifecycle.lease import Holder, Lease
 from servo_emr.lifecycle.measure import Measure, Ports
@@ -37,6 +37,7 @@ class Live:
     workspace: Workspace
     book: PriceBook
     stage: Stage
+    packer: Packer
     measure: Measure
     lease: Lease
 
@@ -60,7 +61,7 @@ def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool 
     lease = Lease(workspace, SystemClock(), me(), lives, warn)
     ports = Ports(target, workspace, book, packer, evidence, clock)
     measure = Measure(ports, stage, lease.must_be_fresh, warn)
-    return Live(config, space, clock, target, workspace, book, stage, measure, lease)
+    return Live(config, space, clock, target, workspace, book, stage, packer, measure, lease)
 
 
 def me() -> Holder:

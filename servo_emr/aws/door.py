@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 from botocore.config import Config
 
@@ -125,8 +126,11 @@ class Door:
         return self._client(service, self._patience).meta.service_model.operation_model(operation)
 
     def _pagination(self, service: str, operation: str) -> dict[str, str]:
-        with self._lock:
-            loader = self._open_session().get_component("data_loader")
+        try:
+            with self._lock:
+                loader = self._open_session().get_component("data_loader")
+        except _CREDENTIAL_ERRORS as error:  # the loader asks the profile where models are
+            raise _without_credentials(f"{service}:{operation}", error) from error
         model = loader.load_service_model(service, "paginators-1")["pagination"][operation]
         return {"input": model["input_token"], "output": model["output_token"]}
 
@@ -148,11 +152,11 @@ class Door:
                     read_timeout=read,
                     user_agent_extra="servo-emr",
                 )
-                self._clients[service, patience] = self._open_session().create_client(
-                    service,
-                    region_name=self._region,
-                    config=config,
-                )
+                try:
+                    client = self._open_session().create_client(service, region_name=self._region, config=config)
+                except ValueError as error:  # an endpoint that is no URL
+                    raise self._unreachable(service, error) from error
+                self._clients[service, patience] = client
             return self._clients[service, patience]
 
     def _call(
@@ -168,22 +172,23 @@ class Door:
         except botocore.exceptions.ClientError as error:
             raise self._refused(error, name, expected, unclear) from error
         except _CREDENTIAL_ERRORS as error:
-            raise failure(
-                Reason.CREDENTIALS,
-                f"{name}: no usable AWS credentials: {error}.",
-                remedy="Give the servo a role, a profile (AWS_PROFILE) or keys; `aws sts get-caller-identity` shows whose.",
-                public="no usable AWS credentials",
-            ) from error
+            raise _without_credentials(name, error) from error
         except _NEVER_SENT as error:
             raise self._unreachable(name, error) from error
         except botocore.exceptions.ParamValidationError as error:
             raise failure(
                 Reason.BUG, f"{name}: the request does not fit the service's model: {error}", public="invalid request"
             ) from error
-        except (botocore.exceptions.BotoCoreError, OSError) as error:
+        except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError, OSError) as error:
             if unclear:
                 raise LaunchUnclear(f"{name}: no clear answer: {error}") from error
             raise self._unreachable(name, error) from error
+        except RunError:
+            raise
+        except Exception as error:
+            if unclear:  # the SDK stumbled over the answer: there may be a cluster whose id was in it
+                raise LaunchUnclear(f"{name}: no clear answer: {error!r}") from error
+            raise
         answer.pop("ResponseMetadata", None)
         return answer
 
@@ -205,11 +210,13 @@ class Door:
         text = f"{name}: {code}: {message}"
         details = {"aws": {"operation": name, "code": code, "message": message, "status": status}}
         if unclear and (status >= 500 or code in _THROTTLE_CODES):
-            return LaunchUnclear(text)
+            return LaunchUnclear(text, Reason.THROTTLED if code in _THROTTLE_CODES else Reason.ENDPOINT)
         if code in expected:
             return Refusal(code, message)
         if code in _CREDENTIAL_CODES:
             remedy, reason = "Renew the servo's AWS credentials.", Reason.CREDENTIALS
+        elif code == "RequestTimeTooSkewed":
+            remedy, reason = "Set this machine's clock: its signatures are dated with it.", Reason.CREDENTIALS
         elif code in _DENIED_CODES:
             action = name.replace("emr:", "elasticmapreduce:")
             remedy, reason = f"Allow {action} to the servo's identity.", Reason.CREDENTIALS
@@ -222,6 +229,15 @@ class Door:
         else:
             remedy, reason = "", Reason.BUG
         return failure(reason, f"{text}.", remedy=remedy, public=f"{name} {code}", details=details)
+
+
+def _without_credentials(name: str, error: Exception) -> RunError:
+    return failure(
+        Reason.CREDENTIALS,
+        f"{name}: no usable AWS credentials: {error}.",
+        remedy="Give the servo a role, a profile (AWS_PROFILE) or keys; `aws sts get-caller-identity` shows whose.",
+        public="no usable AWS credentials",
+    )
 
 
 def _method(client: Any, operation: str) -> str:

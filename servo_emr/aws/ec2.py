@@ -12,7 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, split_uri
-from servo_emr.aws.ec2_model import ALIVE, CLUSTER_STATES, end_reason, refusal_reason, step_look, times
+from servo_emr.aws.ec2_model import (
+    ALIVE,
+    CLUSTER_STATES,
+    end_reason,
+    failed_bootstrap,
+    refusal_reason,
+    step_look,
+    times,
+)
 from servo_emr.aws.ec2_preflight import Ec2Preflight
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
@@ -24,8 +32,9 @@ __all__ = ["Ec2Target"]
 TAG = "servo-emr:run"
 WORKSPACE_TAG = "servo-emr:workspace"
 _ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
-_INVALID = ("ValidationException", "InvalidRequestException", "InternalServerException", "InternalServerError")
-_REFUSED = ("InvalidRequestException", "ValidationException")
+_INVALID = ("ValidationException", "InvalidRequestException")
+_INTERNAL = ("InternalServerException", "InternalServerError")
+_NO_SUCH_CLUSTER = ("does not exist", "is not valid")
 _LOG_TAIL = 16_384
 _LOG_LIMIT = 8 * 1024 * 1024
 
@@ -87,8 +96,12 @@ class Ec2Target:
 
     async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
         try:
-            answer = await self._door.call_once("emr", "RunJobFlow", expected=_INVALID, **self.request(spec, key))
+            expected = (*_INVALID, *_INTERNAL)
+            answer = await self._door.call_once("emr", "RunJobFlow", expected=expected, **self.request(spec, key))
         except Refusal as refusal:
+            if refusal.code in _INTERNAL:
+                # EMR failed over it, whatever the HTTP status: nobody knows how far it came.
+                raise LaunchUnclear(f"emr:RunJobFlow: {refusal}") from refusal
             raise _refused(refusal) from refusal
         if not answer.get("JobFlowId"):
             raise LaunchUnclear("emr:RunJobFlow: the answer names no cluster")
@@ -158,11 +171,19 @@ class Ec2Target:
         ]
         return Usage(self._region, tuple(rows))
 
-    async def logs(self, handle: Handle, spec: RunSpec, step_id: str) -> list[LogTail]:
+    async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
+        folder = f"{(spec.cluster.log_uri or '').rstrip('/')}/{handle.cluster_id}"
+        names: tuple[str, ...]
+        failed = look.step_failed
         if not spec.cluster.log_uri:
             return []
-        folder = f"{spec.cluster.log_uri.rstrip('/')}/{handle.cluster_id}/steps/{step_id}"
-        return [await self._tail(name, f"{folder}/{name}.gz") for name in ("stderr", "stdout", "controller")]
+        if failed is not None and failed.timeline.ready is not None:
+            names, folder = ("stderr", "stdout", "controller"), f"{folder}/steps/{failed.step_id}"
+        elif (action := failed_bootstrap(look.errors)) is not None:
+            names, folder = ("stderr", "stdout"), f"{folder}/node/{action[0]}/bootstrap-actions/{action[1]}"
+        else:
+            return []
+        return [await self._tail(name, f"{folder}/{name}.gz") for name in names]
 
     async def _tail(self, name: str, uri: str) -> LogTail:
         bucket, key = split_uri(uri)
@@ -183,18 +204,16 @@ class Ec2Target:
 
     async def release(self, handle: Handle) -> None:
         try:
-            await self._terminate(handle)
+            await self._door.call("emr", "TerminateJobFlows", expected=_INVALID, JobFlowIds=[handle.cluster_id])
         except Refusal as refusal:
-            if refusal.code != "ValidationException":
-                return  # no such cluster: nothing to end
+            unknown = any(phrase in refusal.message for phrase in _NO_SUCH_CLUSTER)
+            if unknown or refusal.code == "InvalidRequestException":
+                return  # nothing to end
             # Protected: by somebody who has since been forgotten, or has not; the cluster carries our key.
             ids = [handle.cluster_id]
             await self._door.call("emr", "SetTerminationProtection", JobFlowIds=ids, TerminationProtected=False)
             # Refused again it is an error like any other: the caller asks again.
             await self._door.call("emr", "TerminateJobFlows", JobFlowIds=ids)
-
-    async def _terminate(self, handle: Handle) -> None:
-        await self._door.call("emr", "TerminateJobFlows", expected=_REFUSED, JobFlowIds=[handle.cluster_id])
 
 
 def gunzip_tail(body: bytes, size: int) -> str:
@@ -222,8 +241,6 @@ def _refused(refusal: Refusal) -> RunError:
     """What a refusal of RunJobFlow at once means."""
     text = f"EMR refused the cluster: {refusal.message}"
     reason = refusal_reason(refusal.message) or Reason.BUG
-    if refusal.code.startswith("InternalServer"):
-        reason = Reason.SERVICE_INTERNAL
     details = {"aws": {"operation": "emr:RunJobFlow", "code": refusal.code, "message": refusal.message}}
     if reason is Reason.TYPE_UNSUPPORTED:
         return ConfigurationError(text, reason, public="EMR does not support the instance type", details=details)

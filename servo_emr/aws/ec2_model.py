@@ -12,7 +12,17 @@ from typing import Any
 from servo_emr.domain.errors import Reason
 from servo_emr.domain.run import RunState, StepLook, StepState, Timeline
 
-__all__ = ["CAUSES", "CLUSTER_STATES", "REFUSALS", "STEP_STATES", "end_reason", "refusal_reason", "step_look", "times"]
+__all__ = [
+    "CAUSES",
+    "CLUSTER_STATES",
+    "REFUSALS",
+    "STEP_STATES",
+    "end_reason",
+    "failed_bootstrap",
+    "refusal_reason",
+    "step_look",
+    "times",
+]
 
 CLUSTER_STATES = {
     "STARTING": RunState.PROVISIONING,
@@ -63,6 +73,7 @@ _ERROR_CODES = (
 REFUSALS = (
     ("quota exceeded", Reason.QUOTA),
     ("instance count would exceed", Reason.QUOTA),
+    ("vcpu limit", Reason.QUOTA),
     ("insufficient capacity", Reason.CAPACITY),
     ("is not supported in the requested availability zone", Reason.CAPACITY),
     ("instance type", Reason.TYPE_UNSUPPORTED),
@@ -108,6 +119,17 @@ def end_reason(code: str, message: str, errors: Sequence[Mapping[str, Any]]) -> 
     if code == "VALIDATION_ERROR" and (told := refusal_reason(message)) is not None:
         return told
     return CAUSES.get(code, Reason.SERVICE_INTERNAL) if code else None
+
+
+def failed_bootstrap(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """(instance id, number) of the bootstrap action that ErrorDetails say failed on the primary node, or None."""
+    for error in errors:
+        if str(error.get("ErrorCode", "")).startswith("BOOTSTRAP_FAILURE"):
+            told = {key: value for data in error.get("ErrorData", ()) for key, value in data.items()}
+            instance, number = told.get("primary-instance-id"), told.get("bootstrap-action")
+            if instance and number and str(number).isdigit():
+                return str(instance), str(number)
+    return None
 
 
 def refusal_reason(message: str) -> Reason | None:

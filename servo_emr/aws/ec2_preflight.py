@@ -82,6 +82,7 @@ class Ec2Preflight:
                         f"{inst_type} is not supported by {release}.",
                         True,
                         "Take it out of emr.components in servo.yaml, or choose a release that supports it.",
+                        f"{inst_type} is not supported by {release}",
                     )
                 )
 
@@ -134,6 +135,7 @@ class Ec2Preflight:
                     f"{', '.join(nowhere)}: not offered (together) in {place}.",
                     True,
                     "Name a subnet in another zone, or take the type out of emr.components in servo.yaml.",
+                    f"{', '.join(nowhere)} not offered",
                 )
             )
         else:

@@ -95,10 +95,13 @@ class S3Workspace:
                 yield found[0]
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:
-        await self._door.call("s3", "PutObject", Bucket=self._bucket, Key=self._artefact_key(run_id, name), Body=body)
+        key = self._artefact_key(run_id, name)
+        with self._placed():
+            await self._door.call("s3", "PutObject", Bucket=self._bucket, Key=key, Body=body)
 
     async def get(self, run_id: str, name: str) -> bytes | None:
-        return await self._get(self._bucket, self._artefact_key(run_id, name))
+        with self._placed():
+            return await self._get(self._bucket, self._artefact_key(run_id, name))
 
     async def read(self, uri: str) -> bytes:
         bucket, key = split_uri(uri)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import urlsplit
 
 import servo
@@ -13,7 +13,7 @@ import typer
 
 from servo_emr.cli.emulated import EMULATED, emulator
 from servo_emr.cli.output import OUTPUT, Output, emit_json, note
-from servo_emr.cli.plan import SET, chosen, show_appraisal
+from servo_emr.cli.plan import SET, appraised, chosen, show_appraisal
 from servo_emr.cli.runs import page
 from servo_emr.cli.settings_file import file_of, load, section
 from servo_emr.config import EMRConfiguration
@@ -23,6 +23,8 @@ from servo_emr.domain.run import RunRecord
 
 __all__ = ["cycle"]
 
+SPEED = 60.0
+
 
 def cycle(
     context: typer.Context,
@@ -31,20 +33,30 @@ def cycle(
     data: list[str] = typer.Option(
         [], "--data", metavar="s3://BUCKET/PREFIX=FOLDER", help="With --emulated: put a folder into its S3."
     ),
-    durations: str = typer.Option("wall", "--durations", help="With --emulated: wall, what it takes here, or model."),
-    speed: float = typer.Option(60.0, "--speed", min=0.1, help="With --emulated: how fast time passes between steps."),
+    durations: Optional[str] = typer.Option(
+        None, "--durations", help="With --emulated: wall, what it takes here (the default), or model."
+    ),
+    speed: Optional[float] = typer.Option(
+        None, "--speed", min=0.1, help=f"With --emulated: how fast time passes between steps; default {SPEED:g}."
+    ),
     yes: bool = typer.Option(False, "--yes", "-y", help="Launch without asking."),
     output: Output = OUTPUT,
 ) -> None:
     """Run one adjust-measure cycle: the engineer's dry run."""
     path = file_of(context.obj)
+    if durations not in (None, "wall", "model"):
+        raise UsageError(f"--durations {durations}: it is wall or model")
     if not emulated:
-        if data:
-            raise UsageError("--data puts folders into an emulated S3: it goes with --emulated")
+        for name, given in (("--data", data), ("--durations", durations), ("--speed", speed)):
+            if given:
+                raise UsageError(f"{name} is about an emulated EMR: it goes with --emulated")
         record = asyncio.run(_cycle(load(path), assignments, ask=not yes))
     else:
         config = _for_emulator(load(path), section(path))
-        with emulator(region=config.region, durations=durations, speed=speed, data=data, buckets=_buckets(config)):
+        buckets = _buckets(config)
+        with emulator(
+            region=config.region, durations=durations or "wall", speed=speed or SPEED, data=data, buckets=buckets
+        ):
             note(EMULATED)
             record = asyncio.run(_cycle(config, assignments, ask=False))
             note(EMULATED)
@@ -77,7 +89,7 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
     staged = await live.stage.current()
     values = chosen(live.space, staged, assignments)
     spec = live.stage.spec(values)
-    appraisal = await live.stage.appraise(spec)
+    appraisal = await appraised(live, spec)
     show_appraisal(spec, values, appraisal, list(staged.warnings))
     if appraisal.refusal is not None:
         raise appraisal.refusal

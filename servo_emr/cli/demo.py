@@ -58,6 +58,7 @@ def demo(
                 speed=speed,
                 data=[f"s3://{BUCKET}/job={assets}"],
                 buckets=[BUCKET],
+                further=["--seed", "demo"],
                 log=log,
             ),
         ):

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO
 
 from servo_emr.clock import VARIABLE
@@ -38,7 +37,7 @@ def environment(url: str, region: str) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")])),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")]))),
         VARIABLE: url,
     }
 
@@ -98,15 +97,3 @@ def _url(process: subprocess.Popen[str]) -> str:
         f"The emulator did not start (exit status {process.wait()}).",
         remedy="Its own words are above. It needs: pip install 'servo-emr[demo]'.",
     )
-
-
-def local_folder(path: str, place: str) -> Path:
-    """`path` as an existing file or folder of this machine.
-
-    Raises:
-        RunError: operator/notebook: it does not exist.
-    """
-    found = Path(path).expanduser()
-    if not found.exists():
-        raise failure(Reason.NOTEBOOK, f"{place}: {path} does not exist.", remedy="Correct the path.")
-    return found

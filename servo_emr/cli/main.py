@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Optional
 
 import click
@@ -70,7 +71,7 @@ def run() -> None:
         status = 2
     except ServoEmrError as error:
         if debug:
-            raise
+            traceback.print_exc()
         status = 2 if isinstance(error, UsageError) else 1
         told = f"{error.reason}: {error}" if isinstance(error, RunError) else str(error)
         typer.echo(f"Error: {told}", err=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +14,7 @@ import typer
 __all__ = ["OUTPUT", "Output", "dollars", "emit_json", "facts", "note", "seconds", "table", "when"]
 
 
-class Output(str, enum.Enum):
+class Output(enum.StrEnum):
     """Forms of output."""
 
     TEXT = "text"
@@ -28,7 +26,7 @@ OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text for people, json
 
 def emit_json(document: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(document, indent=2, sort_keys=True, allow_nan=False))
 
 
 def note(text: str) -> None:
@@ -38,7 +36,10 @@ def note(text: str) -> None:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of equal keys as a plain table."""
-    return tabulate.tabulate([list(row.values()) for row in rows], list(rows[0]), "plain") if rows else ""
+    if not rows:
+        return ""
+    # What looks like a number is left as it was written: 0.1050 USD is not 0.105.
+    return tabulate.tabulate([list(row.values()) for row in rows], list(rows[0]), "plain", disable_numparse=True)
 
 
 def facts(pairs: Mapping[str, Any]) -> str:
@@ -67,8 +68,3 @@ def seconds(value: float | None) -> str:
 def dollars(value: float | None) -> str:
     """An amount in USD to a hundredth of a cent."""
     return "" if value is None else f"{value:.4f}"
-
-
-def wide_enough(columns: int) -> bool:
-    """Whether the terminal has that many columns; a pipe always has."""
-    return not sys.stdout.isatty() or shutil.get_terminal_size().columns >= columns

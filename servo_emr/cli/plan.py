@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import typer
 
 from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table
 from servo_emr.cli.settings_file import file_of, load
-from servo_emr.domain.errors import RunError, UsageError
+from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
+from servo_emr.domain.ports import Finding
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.lifecycle.stage import Appraisal, Staged
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["SET", "chosen", "plan", "show_appraisal"]
+__all__ = ["SET", "appraised", "chosen", "plan", "show_appraisal"]
 
 SET = typer.Option([], "--set", metavar="COMPONENT.SETTING=VALUE", help="Change a setting first; may be repeated.")
 
@@ -28,8 +30,7 @@ def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Va
     """The staged values with the assignments of the command line made.
 
     Raises:
-        UsageError: an assignment is no COMPONENT.SETTING=VALUE.
-        RunError: it is not allowed.
+        UsageError: an assignment is no COMPONENT.SETTING=VALUE, or servo.yaml does not allow it.
     """
     pairs = []
     for text in assignments:
@@ -37,7 +38,10 @@ def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Va
         if not sign:
             raise UsageError(f"--set {text}: write COMPONENT.SETTING=VALUE, for example core.replicas=4")
         pairs.append((selector.strip(), value.strip()))
-    return space.changed(staged.values, pairs)
+    try:
+        return space.changed(staged.values, pairs)
+    except ConfigurationError as error:
+        raise UsageError(f"--set: {error}") from error
 
 
 def plan(context: typer.Context, assignments: list[str] = SET, output: Output = OUTPUT) -> None:
@@ -63,9 +67,10 @@ async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
         warnings.append(f"the workspace cannot be read, configured values are used: {error}")
     values = chosen(live.space, staged, assignments)
     spec = live.stage.spec(values)
-    appraisal = await live.stage.appraise(spec)
+    appraisal = await appraised(live, spec)
     show_appraisal(spec, values, appraisal, [*staged.warnings, *warnings])
-    request = live.target.request(spec, RunKey(live.workspace.uri, workspace_id, NO_RUN))
+    key = RunKey(live.workspace.uri, workspace_id, NO_RUN)
+    request = live.target.request(appraisal.launchable(spec), key)
     estimate = appraisal.estimate
     refusal = appraisal.refusal
     return {
@@ -88,6 +93,19 @@ async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
         "warnings": [*staged.warnings, *warnings, *appraisal.warnings],
         "refusal": None if refusal is None else {"reason": str(refusal.reason), "message": str(refusal)},
     }
+
+
+async def appraised(live: Live, spec: RunSpec) -> Appraisal:
+    """What a launch would be told before it: the notebook is read and checked too. Launches and writes nothing."""
+    appraisal = await live.stage.appraise(spec)
+    try:
+        await live.packer.pack(spec, RunKey(live.workspace.uri, NO_ID, NO_RUN))
+    except RunError as error:
+        finding = Finding(error.reason, error.message, error.reason is Reason.NOTEBOOK, error.remedy)
+        preflight = replace(appraisal.preflight, findings=(*appraisal.preflight.findings, finding))
+        refusal = appraisal.refusal or (error if finding.certain else None)
+        return replace(appraisal, preflight=preflight, refusal=refusal)
+    return appraisal
 
 
 def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: list[str]) -> None:

@@ -38,8 +38,8 @@ def section(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path}: {error.strerror}. Name the file with -c, or make one: servo generate -f servo.yaml emr"
         ) from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that is in no calendar
+        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     emr = document.get("emr") if isinstance(document, dict) else None
     if not isinstance(emr, dict):
         raise UsageError(f"{path}: has no section 'emr:'. `servo generate emr` shows one.")

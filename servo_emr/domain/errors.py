@@ -125,7 +125,14 @@ class UsageError(ServoEmrError):
 
 
 class LaunchUnclear(ServoEmrError):
-    """The launch call ended without an answer that says whether a cluster was made."""
+    """The launch call ended without an answer that says whether a cluster was made.
+
+    reason is what it is called when no cluster appears.
+    """
+
+    def __init__(self, message: str, reason: Reason = Reason.ENDPOINT) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Conflict(ServoEmrError):

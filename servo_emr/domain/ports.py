@@ -54,12 +54,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a preflight noticed. `certain` findings mean that the run cannot work, the others are warnings."""
+    """One thing that a preflight noticed. `certain` findings mean that the run cannot work, the others are warnings.
+
+    public is what may leave the account: names of ours only.
+    """
 
     reason: Reason
     message: str
     certain: bool
     remedy: str = ""
+    public: str = "AWS says that it cannot run"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Preflight:
 
 @dataclass(frozen=True)
 class LogTail:
-    """The end of one log of a step. `uri` is set also when the object is not there (yet): then `text` is None."""
+    """The end of one log. `uri` is set also when the object is not there (yet): then `text` is None."""
 
     name: str
     uri: str
@@ -120,8 +124,9 @@ class LaunchTarget(Protocol):
         """Every instance row that the cluster ever had; complete only once it has ended."""
         ...
 
-    async def logs(self, handle: Handle, spec: RunSpec, step_id: str) -> list[LogTail]:
-        """The ends of a step's logs, as far as they have arrived. Never raises for a log that is not there."""
+    async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
+        """The ends of the logs that explain a failure, as far as they have arrived: those of the step that failed, or
+        of the bootstrap action. None when nothing has run that could have written any. Never raises."""
         ...
 
     async def release(self, handle: Handle) -> None:

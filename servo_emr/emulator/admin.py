@@ -1,4 +1,4 @@
-"""The emulator's own routes under /_emulator: clock, calls, state. For tests, the demo and people; AWS has none of it.
+"""The emulator's own routes under /_emulator: clock, calls, state, faults. For tests, the demo and people, not AWS's.
 
 A page in a browser cannot use them: requests with an Origin, or for a host that is not loopback, do not get here.
 """
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from servo_emr.emulator.calls import CallLog
 from servo_emr.emulator.driver import Driver
+from servo_emr.emulator.faults import Faults, WrongFault
 from servo_emr.emulator.records import Cluster
 
 if TYPE_CHECKING:
@@ -36,14 +37,17 @@ class _Wrong(Exception):
 class Admin:
     """A WSGI application."""
 
-    def __init__(self, driver: Driver, calls: CallLog) -> None:
+    def __init__(self, driver: Driver, calls: CallLog, faults: Faults) -> None:
         self._driver = driver
         self._calls = calls
+        self._faults = faults
         self._routes: Mapping[tuple[str, str], Callable[[WSGIEnvironment], object]] = {
             ("GET", "clock"): self._clock,
             ("POST", "clock"): self._set_clock,
             ("GET", "calls"): self._list_calls,
             ("GET", "state"): self._state,
+            ("GET", "faults"): self._list_faults,
+            ("POST", "faults"): self._set_faults,
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -74,6 +78,8 @@ class Admin:
 
     def _set_clock(self, environ: WSGIEnvironment) -> object:
         document = _body(environ)
+        if not isinstance(document, dict):
+            raise _Wrong("the body is not a JSON object")
         if set(document) == {"advance"}:
             return _clock_answer(self._driver.advance(_number("advance", document["advance"])))
         if set(document) == {"speed"}:
@@ -89,6 +95,18 @@ class Admin:
         _query(environ, set())
         with self._driver.world() as world:
             return {"now": world.now, "clusters": [_cluster_state(cluster) for cluster in world.clusters]}
+
+    def _list_faults(self, environ: WSGIEnvironment) -> object:
+        _query(environ, set())
+        return self._faults.list()
+
+    def _set_faults(self, environ: WSGIEnvironment) -> object:
+        _query(environ, set())
+        try:
+            self._faults.replace(_body(environ), self._driver.clock()[0])
+        except WrongFault as error:
+            raise _Wrong(str(error)) from None
+        return self._faults.list()
 
 
 def _clock_answer(clock: tuple[float, float]) -> dict[str, float]:
@@ -117,14 +135,11 @@ def _query(environ: WSGIEnvironment, known: set[str]) -> dict[str, str]:
     return query
 
 
-def _body(environ: WSGIEnvironment) -> dict[str, Any]:
+def _body(environ: WSGIEnvironment) -> object:
     try:
-        document = json.loads(environ["wsgi.input"].read())
+        return json.loads(environ["wsgi.input"].read())
     except ValueError as error:
         raise _Wrong(f"the body is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise _Wrong("the body is not a JSON object")
-    return document
 
 
 def _number(name: str, value: object) -> float:

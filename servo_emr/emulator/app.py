@@ -18,7 +18,9 @@ from servo_emr.emulator.admin import Admin
 from servo_emr.emulator.calls import CallLog, Recorded
 from servo_emr.emulator.driver import Driver
 from servo_emr.emulator.emr import EmrApplication
+from servo_emr.emulator.faults import Faults
 from servo_emr.emulator.ids import Ids
+from servo_emr.emulator.operations import OPERATIONS
 from servo_emr.emulator.region import Regions
 from servo_emr.emulator.router import AwsRouter, Gate
 from servo_emr.emulator.s3 import Objects, OneWriterAtATime
@@ -101,11 +103,12 @@ class Emulator:
         self._machine.close()
 
     def _application(self, writers: threading.RLock) -> Gate:
-        calls = CallLog()
+        calls, faults = CallLog(), Faults(OPERATIONS)
         moto = DomainDispatcherApplication(create_backend_app)
-        aws = AwsRouter(emr=EmrApplication(self._driver, self._regions), others=OneWriterAtATime(moto, writers))
+        emr = EmrApplication(self._driver, self._regions, faults)
+        aws = AwsRouter(emr=emr, others=OneWriterAtATime(moto, writers))
         return Gate(
-            admin=Admin(self._driver, calls),
+            admin=Admin(self._driver, calls, faults),
             webhdfs=WebHdfs(lambda: self.url),
             aws=Recorded(aws, calls, now=lambda: self._driver.clock()[0]),
         )

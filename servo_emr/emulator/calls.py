@@ -30,7 +30,7 @@ class CallRecord:
     service: str
     operation: str
     at: float  # W when the request came
-    status: int
+    status: int  # 0: the connection was closed without an answer
     error: str | None
     caller: str | None  # the access key's id: the node's own calls carry another than a client's
 
@@ -74,12 +74,15 @@ class Recorded:
             status = int(line.split(" ", 1)[0])
             return start_response(line, headers, exc_info)
 
-        answer = self._application(environ, start)
-
         def record(head: bytes) -> None:
             caller = scope.caller if scope else None
             self._log.add(CallRecord(service, operation, at, status, _error(status, head), caller))
 
+        try:
+            answer = self._application(environ, start)
+        except Exception:
+            record(b"")
+            raise
         return self._finish(answer, record)
 
     @staticmethod

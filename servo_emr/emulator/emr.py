@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from servo_emr.emulator.driver import Driver
 from servo_emr.emulator.errors import AwsError
+from servo_emr.emulator.faults import Faults
 from servo_emr.emulator.operations import OPERATIONS, Call
 from servo_emr.emulator.region import Regions
 from servo_emr.emulator.shapes import Shapes
@@ -24,9 +25,10 @@ TARGET_PREFIX = "ElasticMapReduce."
 class EmrApplication:
     """Answers signed EMR requests. The region is the one that the request was signed for."""
 
-    def __init__(self, driver: Driver, regions: Regions) -> None:
+    def __init__(self, driver: Driver, regions: Regions, faults: Faults) -> None:
         self._driver = driver
         self._regions = regions
+        self._faults = faults
         self._shapes = Shapes()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -61,11 +63,15 @@ class EmrApplication:
         if handler is None:
             known = ", ".join(sorted(OPERATIONS))
             raise AwsError("UnknownOperationException", f"This emulator has no operation {operation}; it has {known}.")
-        try:
-            document = json.loads(environ["wsgi.input"].read() or b"{}")
-        except ValueError as error:
-            raise AwsError("SerializationException", f"The request is not JSON: {error}") from None
-        request = self._shapes.check_request(operation, document)
-        with self._driver.world() as world:
-            answer = handler(Call(world, self._regions, region, request))
-        return self._shapes.shape_answer(operation, answer)
+        with self._faults.around(operation, self._driver.clock()[0]) as hidden:
+            request = self._shapes.check_request(operation, _document(environ))
+            with self._driver.world() as world:
+                answer = handler(Call(world, self._regions, region, request, hidden))
+            return self._shapes.shape_answer(operation, answer)
+
+
+def _document(environ: WSGIEnvironment) -> object:
+    try:
+        return json.loads(environ["wsgi.input"].read() or b"{}")
+    except ValueError as error:
+        raise AwsError("SerializationException", f"The request is not JSON: {error}") from None

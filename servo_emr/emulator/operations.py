@@ -33,24 +33,28 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One call: who is asked, where, and what."""
+    """One call: who is asked, where, and what; `hidden` clusters are not seen by it, though they are there."""
 
     world: World
     regions: Regions
     region: str
     document: Document
+    hidden: Callable[[Cluster], bool]
+
+    def sees(self, cluster: Cluster) -> bool:
+        return cluster.launch.region == self.region and not self.hidden(cluster)
 
     def cluster(self, cluster_id: str) -> Cluster:
         """A cluster of this call's region. Raises AwsError."""
         cluster = self.world.cluster(cluster_id)
-        if cluster is None or cluster.launch.region != self.region:
+        if cluster is None or not self.sees(cluster):
             raise no_such_cluster(cluster_id)
         return cluster
 
     def job_flow(self, cluster_id: str) -> Cluster:
         """As `cluster`, for the operations of the older half of the API, whose error is another."""
         cluster = self.world.cluster(cluster_id)
-        if cluster is None or cluster.launch.region != self.region:
+        if cluster is None or not self.sees(cluster):
             raise validation(_NO_JOB_FLOW)
         return cluster
 
@@ -74,7 +78,7 @@ def list_clusters(call: Call) -> Document:
         call.document.get("Marker"),
         lambda cluster: cluster.id,
         keep=lambda cluster: (
-            cluster.launch.region == call.region
+            call.sees(cluster)
             and (after is None or cluster.timeline.created >= after)
             and (before is None or cluster.timeline.created <= before)
             and (not states or cluster.state in states)

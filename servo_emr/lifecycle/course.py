@@ -18,7 +18,7 @@ from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer
 from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, plain
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import figures, phases
+from servo_emr.lifecycle.figures import figures, nothing_to_report, phases
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
 from servo_emr.lifecycle.release import Release, instances_left
@@ -95,6 +95,9 @@ class Course:
                 await self._decide(spec, cluster, diary, watch, list(wanted))
         except RunError as failed:
             error = failed
+            if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified
+                cause = failed.__context__
+                failed.details["ended_because"] = {"reason": str(cause.reason), "message": cause.message}
         except Exception as bug:  # noqa: BLE001 - the cluster is released; the bill is still to be made
             error = defect(bug)
         finally:
@@ -103,6 +106,8 @@ class Course:
             if cluster.look.state.terminal:
                 watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
             error = await complete(self._settle(wanted, spec, cluster, diary, error))
+            if error is None and not diary.record.metrics:
+                error = nothing_to_report(diary.record.missing)
         return error
 
     @asynccontextmanager

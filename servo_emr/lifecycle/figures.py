@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.run import Cost, JobEvidence, Observation, RunRecord, Usage, measured_seconds
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["BUILT_IN", "expected_seconds", "figures", "phases"]
+__all__ = ["BUILT_IN", "expected_seconds", "figures", "nothing_to_report", "phases"]
 
 BUILT_IN = {
     "duration": "s",
@@ -90,3 +91,17 @@ def expected_seconds(spec: RunSpec, history: Iterable[RunRecord]) -> float:
         and [[g["role"], g["inst_type"], g["count"]] for g in record.spec.get("groups", [])] == groups
     ]
     return sorted(like)[len(like) // 2] if like else spec.job.expected_s
+
+
+def nothing_to_report(missing: Mapping[str, str]) -> RunError:
+    """The failure of a run that succeeded and has a value for none of the metrics wanted: an answer without a reading
+    would pass for a measurement."""
+    unbilled = all(BUILT_IN.get(name) in ("USD", "h") for name in missing)
+    return failure(
+        Reason.PRICE if unbilled else Reason.BAD_METRIC,
+        "The run succeeded, and none of the metrics asked for has a value: "
+        + "; ".join(f"{name}: {why}" for name, why in missing.items())
+        + ".",
+        remedy="The log says why there is no bill." if unbilled else "Look at emr.job.metrics and at the notebook.",
+        public="none of the metrics asked for has a value",
+    )

@@ -14,7 +14,7 @@ from servo_emr.domain.ports import Estimate, Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "spent", "within_budget"]
+__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "possible", "spent", "within_budget"]
 
 JOB_GRACE_S = 300.0
 """How much longer than the limit on the cluster a step may run before we end it: the limit there comes first."""
@@ -27,19 +27,17 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
         RunError: the first certain finding, or a limit of servo.yaml that the spec passes.
     """
     limits = spec.limits
-    for finding in preflight.findings:
-        if finding.certain:
-            raise failure(finding.reason, finding.message, remedy=finding.remedy, public="preflight")
+    possible(preflight)
     _within("nodes", spec.nodes, limits.nodes)
     if limits.vcpus is not None:
         unknown = [t for t in spec.inst_types if t not in preflight.vcpus]
         if unknown:
             # What kept the question from being asked says who must act: a throttle passes by itself.
-            unasked = next((finding.reason for finding in preflight.findings), Reason.CREDENTIALS)
+            finding = next(iter(preflight.findings), None)
             raise failure(
-                unasked,
+                Reason.CREDENTIALS if finding is None else finding.reason,
                 f"emr.limits.vcpus is set, and the vCPUs of {', '.join(unknown)} could not be asked.",
-                remedy="Allow elasticmapreduce:ListSupportedInstanceTypes to the servo's identity.",
+                remedy=(finding and finding.remedy) or "Allow elasticmapreduce:ListSupportedInstanceTypes.",
                 public="the vCPUs of an instance type are not known",
             )
         _within("vcpus", sum(preflight.vcpus[g.inst_type] * g.count for g in spec.groups if g.count), limits.vcpus)
@@ -60,6 +58,17 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
                 f"{limits.cost_per_run:.4f}: the run may be stopped"
             )
     return warnings
+
+
+def possible(preflight: Preflight) -> None:
+    """Refuses what AWS says cannot run.
+
+    Raises:
+        RunError: the first certain finding.
+    """
+    for finding in preflight.findings:
+        if finding.certain:
+            raise failure(finding.reason, finding.message, remedy=finding.remedy, public=finding.public)
 
 
 def _within(name: str, asked: float, limit: float | None) -> None:

@@ -95,7 +95,7 @@ class Launch:
                 return found
             self._warn(f"no cluster named '{key.name}' appeared in {sum(_LOOKS_S):.0f} s: there is none")
         raise failure(
-            Reason.ENDPOINT,
+            unclear.reason if unclear is not None else Reason.ENDPOINT,
             f"The launch got no clear answer {_CALLS} times ({unclear}), and no cluster named '{key.name}' appeared.",
             remedy=f"Make sure that none did: `aws emr list-clusters --active` and look for '{key.name}'.",
             public="the launch got no clear answer",

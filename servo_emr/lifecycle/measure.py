@@ -263,8 +263,7 @@ class Measure:
         await breaker.closed(ports.workspace, past, spec.limits.unproductive_spend)
         within_budget(past.of_last_day(), spec)
         job = replace(spec.job, expected_s=expected_seconds(spec, past.records))
-        cluster = replace(spec.cluster, subnet_ids=appraisal.preflight.subnet_ids)
-        return replace(spec, job=job, cluster=cluster)
+        return appraisal.launchable(replace(spec, job=job))
 
     async def pace(self) -> None:
         """Waits until an answer without a launch is far enough from the one before, and counts it."""

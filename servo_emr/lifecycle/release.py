@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from servo_emr.domain.errors import OperatorError, Reason, RunError
+from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget
 from servo_emr.domain.run import Observation, RunState
 
@@ -88,8 +88,8 @@ class Release:
         for attempt in range(10_000):
             try:
                 await self._target.release(handle)
-            except RunError as error:
-                self._warn(f"release of {handle.cluster_id} failed ({error.reason}): {error.message}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the cluster may be alive: it is asked again
+                self._warn(f"release of {handle.cluster_id} failed: {error!r}")
             look = await self._look(handle, last)
             if look is not None and look.state.order >= RunState.ENDING.order:
                 return look
@@ -111,8 +111,8 @@ class Release:
         try:
             # A look without memory asks for the cluster's state, whatever the steps were doing.
             look = await self._target.observe(handle, None if last and not last.steps_ended else last)
-        except RunError as error:
-            self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
+        except Exception as error:  # noqa: BLE001 - a state that we cannot read is no reason to let go of a cluster
+            self._warn(f"a look at {handle.cluster_id} failed: {error!r}")
             return None
         return look
 

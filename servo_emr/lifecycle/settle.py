@@ -55,16 +55,13 @@ class Settle:
             return usage, None
 
     async def logs(self, handle: Handle, spec: RunSpec, look: Observation, patient: bool) -> list[dict[str, Any]]:
-        """The tails of the failed step's logs. `patient`: wait for them, because nothing else tells the cause."""
-        failed = look.step_failed
-        if failed is None or not spec.cluster.log_uri:
-            return []
+        """The tails of the logs that explain a failure. `patient`: wait for them, nothing else tells the cause."""
         tails = []
         for wait in _LOG_TRIES_S if patient else _LOG_TRIES_S[:1]:
             if wait:
                 await self._clock.sleep(wait)
-            tails = await self._target.logs(handle, spec, failed.step_id)
-            if any(tail.text for tail in tails):
+            tails = await self._target.logs(handle, spec, look)
+            if not tails or any(tail.text for tail in tails):
                 break
         return [{"name": tail.name, "uri": tail.uri, "text": tail.text} for tail in tails]
 

@@ -6,13 +6,14 @@ The staged document is what the next measurement runs, in this process or, after
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
 from servo_emr.domain.ports import Clock, Estimate, LaunchTarget, Preflight, PriceBook, Workspace
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunSpec
-from servo_emr.lifecycle.guards import admit
+from servo_emr.domain.trial import with_userdata
+from servo_emr.lifecycle.guards import admit, possible
 from servo_emr.lifecycle.watch import PROVISIONING_S
 
 __all__ = ["Appraisal", "Stage", "Staged"]
@@ -37,6 +38,10 @@ class Appraisal:
     warnings: tuple[str, ...]
     refusal: RunError | None
 
+    def launchable(self, spec: RunSpec) -> RunSpec:
+        """The spec in those of its subnets that will do: what a launch asks for, and what `plan` shows."""
+        return replace(spec, cluster=replace(spec.cluster, subnet_ids=self.preflight.subnet_ids))
+
 
 class Stage:
     """Adjust's policy.
@@ -57,9 +62,16 @@ class Stage:
         self._space = space
         self._base = base
 
-    def spec(self, values: Mapping[str, Value]) -> RunSpec:
-        """What those values would run; every value is coerced and bounded once more."""
-        return self._space.apply(self._base, values)
+    def spec(self, values: Mapping[str, Value], userdata: object = None) -> RunSpec:
+        """What those values would run; every value is coerced and bounded once more.
+
+        Args:
+            userdata: what a trial asks for beyond its settings; references to settings in it are filled too.
+
+        Raises:
+            RunError: a value or the userdata is not allowed.
+        """
+        return self._space.apply(with_userdata(self._base, userdata), values)
 
     async def current(self) -> Staged:
         """The staged values as far as servo.yaml still allows them, else the configured ones.
@@ -78,8 +90,12 @@ class Stage:
 
     async def appraise(self, spec: RunSpec) -> Appraisal:
         """Asks AWS and the price book about a spec; launches and writes nothing."""
-        estimate = await self._book.estimate(spec, PROVISIONING_S, spec.job.expected_s)
         preflight = await self._target.preflight(spec)
+        try:
+            estimate = await self._book.estimate(spec, PROVISIONING_S, spec.job.expected_s)
+        except RunError:
+            possible(preflight)  # that it cannot run at all says more than that its price is not known
+            raise
         try:
             warnings = admit(spec, preflight, estimate)
         except RunError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import RunError
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
@@ -30,7 +30,10 @@ _SHORTEST_S = 30.0
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known."""
+    """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known.
+
+    launched and usd_per_hour let time and dollars go on between two looks.
+    """
 
     run_id: str
     cluster_id: str
@@ -40,6 +43,15 @@ class Progress:
     cost_usd: float
     cell: int | None = None
     cells: int | None = None
+    launched: float | None = None
+    usd_per_hour: float = 0.0
+
+    def later(self, now: float) -> Progress:
+        """The same look, with the time and the dollars of now; as it is before the launch and after the end."""
+        if self.launched is None or self.state in (RunState.QUEUED, RunState.VERIFIED):
+            return self
+        elapsed = max(self.elapsed_s, now - self.launched)
+        return replace(self, elapsed_s=elapsed, cost_usd=max(self.cost_usd, elapsed * self.usd_per_hour / 3600))
 
 
 def pace(remaining_s: float, elapsed_s: float, launching: bool) -> float:
@@ -144,4 +156,6 @@ class Watch:
         self._percent = max(self._percent, min(99, int(100 * elapsed / whole)))
         cell, cells = self._cells if self._cells and state is RunState.RUNNING else (None, None)
         cost = ceilings.cost_so_far(now)
-        self._tell(Progress(handle.key.run_id, handle.cluster_id, state, self._percent, elapsed, cost, cell, cells))
+        run_id, cluster_id, rate = handle.key.run_id, handle.cluster_id, ceilings.usd_per_hour
+        launched = ceilings.launched
+        self._tell(Progress(run_id, cluster_id, state, self._percent, elapsed, cost, cell, cells, launched, rate))

@@ -5,6 +5,7 @@ Success needs both: result.json of this very run says so, and no cell holds an e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,12 @@ from servo_emr.notebook.results import (
 )
 
 __all__ = ["NotebookEvidence"]
+
+_EXCEPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
+
+
+OUTPUT_TAIL = 8_192
+"""Characters of what a failed notebook printed that go into the record; all of it is in the executed notebook."""
 
 
 class NotebookEvidence:
@@ -75,6 +82,8 @@ def _facts(result: Result, notebook: Notebook | None) -> dict[str, Any]:
             "traceback": result.traceback,
         }
     if notebook is not None:
+        if notebook.streams and not result.succeeded:
+            facts["output"] = notebook.streams[-OUTPUT_TAIL:]
         facts["cell_seconds"] = [cell.duration_s for cell in notebook.cells]
     return facts
 
@@ -88,7 +97,7 @@ def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunE
             remedy="The step's logs say why it did not write one.",
             public=result.why,
         )
-    if not result.succeeded:
+    if not result.succeeded or result.kernel_died:
         return _unsuccessful(result)
     if notebook is None:
         return failure(Reason.NO_RESULT, f"result.json says succeeded, but {unreadable}.", public=unreadable)
@@ -98,7 +107,7 @@ def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunE
         return failure(
             Reason.CELL_ERROR,
             f"{error.ename} in {where}: {error.evalue}",
-            public=f"{error.ename} in {where}",
+            public=f"{_name(error.ename)} in {where}",
             details={"cell_index": error.index, "ename": error.ename, "traceback": error.traceback},
         )
     return None
@@ -134,8 +143,15 @@ def _unsuccessful(result: Result) -> RunError:
             Reason.CELL_ERROR,
             f"{result.ename}{where}: {result.evalue}",
             remedy="The executed notebook shows it.",
-            public=f"{result.ename}{where}",
+            public=f"{_name(result.ename)}{where}",
         )
     return failure(
-        Reason.STEP_FAILED, f"The notebook could not be run: {result.ename}: {result.evalue}", public=result.ename
+        Reason.STEP_FAILED,
+        f"The notebook could not be run: {result.ename}: {result.evalue}",
+        public=_name(result.ename),
     )
+
+
+def _name(ename: object) -> str:
+    """An exception's name, as it may leave the account: a kernel may put any text there."""
+    return ename if isinstance(ename, str) and _EXCEPTION.fullmatch(ename) else "an error"

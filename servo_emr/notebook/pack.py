@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from servo_emr.domain.errors import Reason, failure
+from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.ports import Package, Workspace
 from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.domain.trial import resolve
@@ -45,13 +45,23 @@ class NotebookPacker:
 
     async def _read(self, place: str) -> bytes:
         if "://" in place:
-            return await self._workspace.read(place)
+            try:
+                return await self._workspace.read(place)
+            except RunError as error:
+                raise failure(
+                    error.reason,
+                    f"emr.job.notebook: {place}: {error.message}",
+                    remedy=error.remedy,
+                    public=error.public or "the notebook cannot be read",
+                    details=error.details,
+                ) from error
         try:
             return await asyncio.to_thread(_read_file, place)
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:  # a home that nobody has, a path that can be none
+            why = error.strerror if isinstance(error, OSError) else error
             raise failure(
                 Reason.NOTEBOOK,
-                f"emr.job.notebook: {place}: {error.strerror}.",
+                f"emr.job.notebook: {place}: {why}.",
                 remedy="Correct the path in servo.yaml; a relative one counts from the servo's working folder.",
                 public="the notebook cannot be read",
             ) from error

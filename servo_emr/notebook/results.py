@@ -123,18 +123,18 @@ class Notebook:
         """Whether every cell ran to its end and none shows an error. A dead kernel can look complete: ask `Result`."""
         return not self.errors and all(cell.status == "completed" for cell in self.cells)
 
-    def metric_from_notebook(self, name: str, *, signed: bool = False) -> float | NoValue:
-        """The number recorded under `name`; a negative one only if `signed`."""
+    def metric_from_notebook(self, name: str) -> float | NoValue:
+        """The number recorded under `name`; a negative one counts as none."""
         if name not in self.records:
             return NoValue("the notebook recorded nothing under this name")
         value = self.records[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
             kind = next((word for kind, word in _KINDS.items() if isinstance(value, kind)), "something else")
             return NoValue(f"the notebook recorded {kind}, not a number")
-        return _checked(value, signed)
+        return _checked(value)
 
-    def metric_from_output(self, pattern: str, *, signed: bool = False) -> float | NoValue:
-        """Group 1 of the last match of `pattern` in what the notebook printed; a negative number only if `signed`.
+    def metric_from_output(self, pattern: str) -> float | NoValue:
+        """Group 1 of the last match of `pattern` in what the notebook printed; a negative number counts as none.
 
         Raises:
             re.error, ValueError: the pattern is none, or has no group.
@@ -153,13 +153,13 @@ class Notebook:
             value = float((text or "").replace("_", "?"))  # Python reads 1_000, no other program prints it as a number
         except ValueError:
             return NoValue("what the pattern matched is not a number")
-        return _checked(value, signed)
+        return _checked(value)
 
 
 _KINDS: dict[type, str] = {bool: "true or false", str: "text", type(None): "null", list: "a list", Mapping: "an object"}
 
 
-def _checked(number: float, signed: bool) -> float | NoValue:
+def _checked(number: float) -> float | NoValue:
     try:
         value = float(number)
     except OverflowError:
@@ -168,7 +168,7 @@ def _checked(number: float, signed: bool) -> float | NoValue:
         return NoValue("the value is not a number (NaN)")
     if math.isinf(value):
         return NoValue("the value is infinite")
-    if value < 0 and not signed:
+    if value < 0:
         return NoValue("the value is negative")
     return value
 

@@ -175,7 +175,7 @@ async def test_an_artefact_stays_in_its_runs_folder(make: Callable[[], Workspace
 @pytest.mark.parametrize("run_id", ["", "..", "../../x", RECORD.run_id + "/..", RECORD.run_id + "\n"])
 async def test_what_is_no_run_id_never_becomes_a_key(make: Callable[[], Workspace], run_id: str) -> None:
     workspace = make()
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         await workspace.put(run_id, "x", b"")
     with pytest.raises(ValueError, match="is not a run id"):
         await workspace.record(run_id)
@@ -218,9 +218,7 @@ async def test_a_write_that_was_sent_twice_because_its_answer_was_lost_is_no_con
     assert await workspace.write("staged", {"n": 1}, None) == first
 
 
-async def test_records_beyond_one_page_are_all_listed(
-    s3: Any, door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_records_beyond_one_page_are_all_listed(s3: Any, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     workspace = S3Workspace(door, "s3://acme-servo/nightly")
     for n in range(7):
@@ -240,7 +238,9 @@ async def test_records_beyond_one_page_are_all_listed(
         (b'{"schema": 1}', "cannot be read"),
     ],
 )
-async def test_a_record_that_cannot_be_read_names_itself_and_the_remedy(s3: Any, door: Door, body: bytes, words: str) -> None:
+async def test_a_record_that_cannot_be_read_names_itself_and_the_remedy(
+    s3: Any, door: Door, body: bytes, words: str
+) -> None:
     workspace = S3Workspace(door, "s3://acme-servo/nightly")
     key = "nightly/records/dt=2026-11-18/20261118t120000-00000001.json"
     s3.put_object(Bucket="acme-servo", Key=key, Body=body)
@@ -260,7 +260,9 @@ async def test_a_workspace_without_its_id_is_not_given_another(s3: Any, door: Do
 
 
 @pytest.mark.parametrize("verb", ["identity", "document", "write", "put", "get", "records", "read"])
-async def test_a_missing_bucket_is_a_matter_for_the_operator_and_the_remedy_is_named(endpoint: str, door: Door, verb: str) -> None:
+async def test_a_missing_bucket_is_a_matter_for_the_operator_and_the_remedy_is_named(
+    endpoint: str, door: Door, verb: str
+) -> None:
     workspace = S3Workspace(door, "s3://nobody-has-this/nightly")
     arguments: dict[str, tuple[Any, ...]] = {
         "document": ("staged",),

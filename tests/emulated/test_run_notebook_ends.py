@@ -139,6 +139,13 @@ def test_a_notebook_that_runs_through_succeeds_and_leaves_no_process(run: Run) -
     assert run.read("progress.json") | {"at": ""} == {"schema": 1, "run_id": RUN_ID, "cell": 4, "cells": 4, "at": ""}
 
 
+def test_a_notebook_that_names_no_language_is_run_in_its_kernels(run: Run) -> None:
+    document = json.loads(notebook(cell("a = 1", tags=("parameters",)), "print(a)"))
+    document["metadata"] = {}
+    assert run(json.dumps(document).encode(), parameters={"a": 2}, kernel="python3") == 0
+    assert run.output.streams == "2\n"
+
+
 def test_a_failing_cell_is_named_as_in_the_input_although_papermill_moves_the_cells(run: Run) -> None:
     canary = "x" * 100_000
     cells = (

@@ -64,7 +64,9 @@ class Front:
         lease = Lease(world.workspace, SystemClock(), holder, lambda one: one not in dead, world.warned.append)
         measure = JobsThatRun(ports, stage, lease.must_be_fresh, world.warned.append)
         measure.world = world
-        return Live(config, config.space, world.clock, world.target, world.workspace, book, stage, measure, lease)
+        return Live(
+            config, config.space, world.clock, world.target, world.workspace, book, stage, packer, measure, lease
+        )
 
     async def close(self) -> None:
         self.world.workspace.down = False

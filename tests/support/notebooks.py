@@ -41,11 +41,13 @@ if mode == "die":
 _SPARK = """
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
-spark.range(int(rows)).selectExpr("id", "id % 3 AS kind").write.mode("overwrite").parquet(out)
+names = spark.read.csv(names_at, header=True, inferSchema=True)
+numbers = spark.range(30).selectExpr("id", "id % 3 AS kind")
+numbers.join(names, "kind").write.partitionBy("name").parquet(out)
 again = spark.read.parquet(out)
 record("rows", again.count())
-record("kinds", again.select("kind").distinct().count())
-print("master=" + spark.sparkContext.master)
+record("names", sorted(row["name"] for row in again.select("name").distinct().collect()))
+record("sum", again.agg({"id": "sum"}).first()[0])
 """
 
 
@@ -66,8 +68,8 @@ def job_notebook(path: Path) -> Path:
 
 
 def spark_notebook(path: Path) -> Path:
-    """Writes `rows` rows as parquet to `out`, reads them back with Spark and records what it read."""
-    return write_notebook(path, _RECORD, _SPARK, parameters='rows = 10\nout = ""')
+    """Joins 30 numbers with the csv at `names_at`, writes parquet to `out`, reads it back and records what it read."""
+    return write_notebook(path, _RECORD, _SPARK, parameters='names_at = ""\nout = ""')
 
 
 def records(executed: bytes) -> dict[str, Any]:

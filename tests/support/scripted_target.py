@@ -174,9 +174,9 @@ class ScriptedTarget:
         ]
         return Usage(cluster.spec.region, tuple(rows))
 
-    async def logs(self, handle: Handle, spec: RunSpec, step_id: str) -> list[LogTail]:
+    async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
         self.calls.append("logs")
-        return [LogTail("stderr", f"{spec.cluster.log_uri}/{handle.cluster_id}/steps/{step_id}/stderr.gz", "the tail")]
+        return [LogTail("stderr", f"{spec.cluster.log_uri}/{handle.cluster_id}/steps/stderr.gz", "the tail")]
 
     async def release(self, handle: Handle) -> None:
         self.calls.append("release")

@@ -9,7 +9,16 @@ import botocore.loaders
 import botocore.model
 import pytest
 
-from servo_emr.aws.ec2_model import ALIVE, CAUSES, CLUSTER_STATES, STEP_STATES, end_reason, refusal_reason, step_look, times
+from servo_emr.aws.ec2_model import (
+    ALIVE,
+    CAUSES,
+    CLUSTER_STATES,
+    STEP_STATES,
+    end_reason,
+    refusal_reason,
+    step_look,
+    times,
+)
 from servo_emr.domain.errors import Reason
 from servo_emr.domain.run import RunState, StepState, Timeline
 
@@ -31,7 +40,10 @@ def test_the_tables_have_exactly_the_services_words(
 
 def test_whatever_is_not_seen_ended_is_alive() -> None:
     assert set(CLUSTER_STATES) - set(ALIVE) == {"TERMINATED", "TERMINATED_WITH_ERRORS"}
-    assert [word for word, state in CLUSTER_STATES.items() if state.terminal] == ["TERMINATED", "TERMINATED_WITH_ERRORS"]
+    assert [word for word, state in CLUSTER_STATES.items() if state.terminal] == [
+        "TERMINATED",
+        "TERMINATED_WITH_ERRORS",
+    ]
     assert CLUSTER_STATES["TERMINATING"] is RunState.ENDING
 
 
@@ -89,6 +101,7 @@ def test_what_ended_a_cluster(code: str, message: str, errors: list[dict[str, An
         ("Invalid InstanceProfile: Nobody.", Reason.ROLE),
         ("ServiceRole: Nobody does not exist", Reason.ROLE),
         ("Instance count would exceed the limit", Reason.QUOTA),
+        ("You have requested more vCPU capacity than your current vCPU limit of 32 allows", Reason.QUOTA),
         ("Something that nobody has heard of", None),
         ("", None),
     ],
@@ -100,7 +113,9 @@ def test_what_a_refusal_without_a_code_is_about(message: str, reason: Reason | N
 def test_times_become_seconds_and_what_is_absent_stays_absent() -> None:
     at = datetime(2026, 11, 20, 10, 15, 30, 250_000, UTC)
     assert times({"CreationDateTime": at}, "ReadyDateTime") == Timeline(at.timestamp(), None, None)
-    assert times({"StartDateTime": at, "EndDateTime": at}, "StartDateTime") == Timeline(None, at.timestamp(), at.timestamp())
+    assert times({"StartDateTime": at, "EndDateTime": at}, "StartDateTime") == Timeline(
+        None, at.timestamp(), at.timestamp()
+    )
     assert times({}, "ReadyDateTime") == Timeline()
 
 

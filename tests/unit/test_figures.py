@@ -16,7 +16,10 @@ COST = Cost(usd=0.5, ec2_usd=0.4, fee_usd=0.1, node_hours=2.5, job_usd=0.3, basi
 
 
 def usage(*created: float | None) -> Usage:
-    rows = [InstanceRow(f"i-{n}", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(at)) for n, at in enumerate(created)]
+    rows = [
+        InstanceRow(f"i-{n}", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(at))
+        for n, at in enumerate(created)
+    ]
     return Usage("us-east-1", tuple(rows))
 
 

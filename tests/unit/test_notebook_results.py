@@ -178,8 +178,8 @@ def test_a_record_that_is_not_there_gives_no_metric() -> None:
     assert found == NoValue("the notebook recorded nothing under this name")
 
 
-def test_a_negative_number_counts_only_where_it_may_be_one() -> None:
-    assert scrap(-0.25).metric_from_notebook("rows", signed=True) == -0.25
+def test_a_negative_number_counts_as_none() -> None:
+    assert scrap(-0.25).metric_from_notebook("rows") == NoValue("the value is negative")
 
 
 PATTERN = r"rate=(\S+)"

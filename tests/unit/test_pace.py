@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.ports import Handle
@@ -63,14 +64,16 @@ def test_a_wait_is_a_quarter_of_what_is_expected_to_remain() -> None:
 
 
 @pytest.mark.parametrize(("expected", "looks"), [(1860.0, 17), (1200.0, 17)])
-async def test_a_forty_minute_run_takes_few_looks_with_a_right_and_with_a_wrong_guess(expected: float, looks: int) -> None:
+async def test_a_forty_minute_run_takes_few_looks_with_a_right_and_with_a_wrong_guess(
+    expected: float, looks: int
+) -> None:
     spec = replace(SPEC, job=replace(SPEC.job, expected_s=expected))
     for _ in range(20):
         watched = Watched(Script(ready=420.0, job=1860.0), spec)
         look = await watched.run()
         assert look.steps[0].state is StepState.COMPLETED
-        # At most eight of the 25 EMR calls that such a run may make are none of these looks: RunJobFlow, a second call of
-        # the first look that sees RUNNING and of the last, three or four at the cluster's end, ListInstances.
+        # At most eight of the 25 EMR calls that such a run may make are none of these looks: RunJobFlow, a second call
+        # of the first look that sees RUNNING and of the last, three or four at the cluster's end, ListInstances.
         assert watched.target.count("observe") <= looks
         assert watched.elapsed - 2280.0 <= 330.0, "the end is noticed within five minutes and a bit"
 

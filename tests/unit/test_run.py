@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servo_emr.domain.errors import Verdict
 from servo_emr.domain.run import (
@@ -83,7 +84,7 @@ def test_a_record_that_lacks_a_field_is_refused_and_the_field_named(name: str) -
     [{"state": "asleep"}, {"verdict": "fine"}, {"timeline": 3}, {"steps": [1]}, {"steps": [{}]}, {"surprise": 1}],
 )
 def test_a_record_with_a_field_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         RunRecord.from_json({**RECORD.to_json(), **changes})
 
 

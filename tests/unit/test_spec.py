@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servo_emr.domain.spec import NodeGroup, Role, RunKey, Step, canonical, is_run_id, new_run_id, plain
 from tests.support.samples import KEY, RUN_ID, SPEC, WORKSPACE

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.spec import RunSpec, canonical
 from servo_emr.domain.trial import references, resolve, with_userdata
-from tests.support.samples import SPEC
+from tests.support.samples import SPACE, SPEC
 
 
 def given_parameters(**values: Any) -> RunSpec:
@@ -43,7 +44,7 @@ def test_userdata_replaces_parameters_and_sets_the_trials_limits() -> None:
         ({"deadline": 60}, 'emr."deadline" is not one of parameters, deadline_s, max_cost_usd'),
         ({1: 2}, 'emr."1"'),
         ({"x" * 10_000: 1}, 'emr."xxx'),
-        ({"parameters": {"samples": 1}}, "parameters.\"samples\" is not in emr.job.parameters (out, sample)"),
+        ({"parameters": {"samples": 1}}, 'parameters."samples" is not in emr.job.parameters (out, sample)'),
         ({"parameters": [1]}, "parameters is not an object"),
         ({"parameters": []}, "parameters is not an object"),
         ({"parameters": "sample=1"}, "parameters is not an object"),
@@ -80,8 +81,10 @@ def test_a_job_without_parameters_takes_none() -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["parameters", "deadline_s", "max_cost_usd", "sample", "x"]), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["parameters", "deadline_s", "max_cost_usd", "sample", "x"]), inner)
+        ),
         max_leaves=12,
     )
 )
@@ -110,3 +113,8 @@ def test_a_text_that_is_one_reference_takes_the_type_of_what_it_refers_to() -> N
 
 def test_what_a_reference_gives_is_not_read_for_references_again() -> None:
     assert resolve("a {core.inst_type}", {"core.inst_type": "{run_id}", "run_id": "r"}) == "a {run_id}"
+
+
+def test_references_in_a_trials_own_parameters_are_filled_like_those_of_servo_yaml() -> None:
+    asked = with_userdata(SPEC_WITH, {"parameters": {"sample": "{core.replicas}"}})
+    assert SPACE.apply(asked, {"core.replicas": 6}).job.parameter_values["sample"] == 6

@@ -100,7 +100,11 @@ ENDS: dict[str, tuple[Observation, JobEvidence | None, Reason]] = {
     "F6: quota": (look(PENDING, end_reason=Reason.QUOTA), None, Reason.QUOTA),
     "F14: spot taken back": (look(INTERRUPTED, end_reason=Reason.SPOT), None, Reason.SPOT),
     "F4: role refused minutes later": (look(PENDING, end_reason=Reason.ROLE), None, Reason.ROLE),
-    "F5: type refused minutes later": (look(PENDING, end_reason=Reason.TYPE_UNSUPPORTED), None, Reason.TYPE_UNSUPPORTED),
+    "F5: type refused minutes later": (
+        look(PENDING, end_reason=Reason.TYPE_UNSUPPORTED),
+        None,
+        Reason.TYPE_UNSUPPORTED,
+    ),
     "F11: internal error": (look(PENDING, end_reason=Reason.SERVICE_INTERNAL), None, Reason.SERVICE_INTERNAL),
     "ended without any reason before its steps": (look(PENDING), None, Reason.SERVICE_INTERNAL),
     "ended without any reason and without steps": (look(), None, Reason.SERVICE_INTERNAL),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -114,6 +115,15 @@ def test_describe_without_aws_shows_the_configured_values_with_one_warning(servo
     assert "WARNING" in line
     assert "the configured values are shown" in line
     assert "http://127.0.0.1:9/acme-servo/nightly/staged.json" in line
+
+
+def test_describe_answers_also_when_aws_accepts_and_never_says_a_word(servo: Servo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        described = servo("describe", environment={**NOWHERE, "AWS_ENDPOINT_URL": url})
+    assert described.returncode == 0
+    assert [word for word in words(described.stdout) if "=" in word] == CONFIGURED
+    assert len(described.stderr.splitlines()) == 1
 
 
 def test_show_components_lists_every_setting_with_its_bounds(servo: Servo) -> None:

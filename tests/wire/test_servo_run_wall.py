@@ -1,4 +1,4 @@
-"""`servo run` while W is real time as long as processes run: limits that hold on the cluster itself, a broken bootstrap."""
+"""`servo run` where W is real time while processes run: a time limit on the cluster itself, a bootstrap that fails."""
 
 from __future__ import annotations
 

@@ -132,7 +132,8 @@ def execute(job: Message, course: Course, tell: Tell) -> Any:
     from papermill.engines import papermill_engines
     from papermill.iorw import load_notebook_node
 
-    before = load_notebook_node(job["input"]).cells
+    notebook = load_notebook_node(job["input"])
+    before = notebook.cells
     tell({"cells": len(before), "papermill": papermill.__version__})
     papermill_engines.register("servo_emr", make_engine(before, course, tell))
     return papermill.execute_notebook(
@@ -141,9 +142,22 @@ def execute(job: Message, course: Course, tell: Tell) -> Any:
         parameters=job["parameters"],
         engine_name="servo_emr",
         kernel_name=job["kernel"],
+        language=language(notebook, job["kernel"]),
         progress_bar=False,
         log_output=False,
     )
+
+
+def language(notebook: Any, kernel: str | None) -> str | None:
+    """What papermill is to be told of a notebook that does not name its language, as one made by a program may not:
+    the language that the kernel itself names. None: the notebook's own word stands."""
+    named = notebook.metadata.get("kernelspec", {}).get("language")
+    if kernel is None or named or notebook.metadata.get("language_info", {}).get("name"):
+        return None
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    found: str = KernelSpecManager().get_kernel_spec(kernel).language
+    return found
 
 
 def child_main(report_fd: int, lifeline_fd: int) -> None:

@@ -1,0 +1,232 @@
+"""The door to AWS over HTTP: what every kind of answer, and the lack of one, becomes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servo_emr.aws.door import Door, Patience, Refusal, split_uri
+from servo_emr.domain.errors import LaunchUnclear, Reason, RunError
+
+CANARY = "canary-4711"
+RUN_JOB_FLOW = {"Name": "x", "Instances": {}}
+LOST = b"lost"
+"""Instead of a body: the connection ends without an answer."""
+
+
+class Service(ThreadingHTTPServer):
+    """Answers everything with one answer, and counts how often it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status, self.body, self.asked = 200, b"{}", 0
+
+    def answer(self, status: int, body: Any) -> None:
+        self.status, self.body = status, body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        self.server.asked += 1
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.body == LOST:
+            self.close_connection = True
+            return
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    do_GET = do_PUT = do_POST
+
+    def log_message(self, *words: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Service]:
+    service = Service()
+    thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield service
+    service.shutdown()
+    thread.join()
+    service.server_close()
+
+
+@pytest.fixture
+def service(running: Service, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    running.asked = 0
+    return running
+
+
+@pytest.fixture
+def door() -> Door:
+    """One that tries once, so that no test waits for a backoff."""
+    return Door("us-east-1", Patience.QUICK)
+
+
+def refused(code: str, message: str = CANARY) -> dict[str, str]:
+    return {"__type": code, "message": message}
+
+
+async def test_an_answer_comes_without_its_metadata(service: Service, door: Door) -> None:
+    service.answer(200, {"JobFlowId": "j-1"})
+    assert await door.call_once("emr", "RunJobFlow", **RUN_JOB_FLOW) == {"JobFlowId": "j-1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, refused("InternalServerException")),
+        (503, b"<html>busy</html>"),
+        (503, refused("ServiceUnavailable")),
+        (400, refused("ThrottlingException")),
+        (200, LOST),
+        (200, b"[]"),
+        (200, b'"j-1"'),
+        (200, b'{"JobFlowId": {"a": 1}'),
+    ],
+)
+async def test_a_launch_without_a_clear_answer_is_sent_once_and_may_have_taken_effect(
+    service: Service, door: Door, status: int, body: Any
+) -> None:
+    service.answer(status, body)
+    try:
+        answer = await door.call_once("emr", "RunJobFlow", expected=("ValidationException",), **RUN_JOB_FLOW)
+        # An answer without an id: the target finds that it names no cluster.
+        assert not answer.get("JobFlowId")
+    except LaunchUnclear as unclear:
+        assert "emr:RunJobFlow" in str(unclear)
+    assert service.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason", "remedy"),
+    [
+        (400, "AccessDeniedException", Reason.CREDENTIALS, "Allow elasticmapreduce:RunJobFlow"),
+        (400, "ExpiredTokenException", Reason.CREDENTIALS, "Renew"),
+        (400, "UnrecognizedClientException", Reason.CREDENTIALS, "Renew"),
+        (403, "InvalidSignatureException", Reason.CREDENTIALS, "Renew"),
+        (400, "SomethingNew", Reason.BUG, ""),
+    ],
+)
+async def test_a_refused_launch_is_certain_to_have_made_nothing(
+    service: Service, door: Door, status: int, code: str, reason: Reason, remedy: str
+) -> None:
+    service.answer(status, refused(code))
+    with pytest.raises(RunError) as error:
+        await door.call_once("emr", "RunJobFlow", **RUN_JOB_FLOW)
+    assert error.value.reason is reason
+    assert remedy in error.value.remedy
+    assert CANARY in error.value.message
+    assert CANARY not in error.value.public
+    assert error.value.details["aws"]["code"] == code
+    assert service.asked == 1
+
+
+async def test_a_code_that_the_caller_handles_comes_as_a_refusal(service: Service, door: Door) -> None:
+    service.answer(400, refused("ValidationException", "no such role"))
+    with pytest.raises(Refusal) as refusal:
+        await door.call_once("emr", "RunJobFlow", expected=("ValidationException",), **RUN_JOB_FLOW)
+    assert (refusal.value.code, refusal.value.message) == ("ValidationException", "no such role")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (400, "ThrottlingException", Reason.THROTTLED),
+        (500, "InternalFailure", Reason.ENDPOINT),
+        (400, "AccessDeniedException", Reason.CREDENTIALS),
+    ],
+)
+async def test_a_look_that_is_refused_says_why(
+    service: Service, door: Door, status: int, code: str, reason: Reason
+) -> None:
+    service.answer(status, refused(code))
+    with pytest.raises(RunError) as error:
+        await door.call("emr", "DescribeCluster", ClusterId="j-1")
+    assert error.value.reason is reason
+
+
+@pytest.mark.parametrize("body", [LOST, b"<html>a proxy's page<br>", b"", b"\xff\xfe"])
+async def test_an_answer_that_is_none_of_the_services_is_an_unreachable_service(
+    service: Service, door: Door, body: bytes
+) -> None:
+    service.answer(200, body)
+    with pytest.raises(RunError) as error:
+        await door.call("ec2", "DescribeSubnets")
+    assert error.value.reason is Reason.ENDPOINT
+
+
+@pytest.mark.parametrize("once", [True, False])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no-such-host.invalid", "not-a-url", "127.0.0.1:1"])
+async def test_an_endpoint_that_is_not_there_never_got_the_call(
+    service: Service, door: Door, monkeypatch: pytest.MonkeyPatch, once: bool, url: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with pytest.raises(RunError) as error:
+        await (door.call_once if once else door.call)("emr", "RunJobFlow", **RUN_JOB_FLOW)
+    assert error.value.reason is Reason.ENDPOINT
+    assert "AWS_ENDPOINT_URL" in error.value.remedy
+    assert service.asked == 0
+
+
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "none"])
+@pytest.mark.parametrize("verb", ["call", "call_once", "pages"])
+async def test_without_credentials_nothing_is_sent_and_a_person_is_told_what_to_do(
+    service: Service, door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, verb: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    if variable == "AWS_PROFILE":
+        monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    with pytest.raises(RunError) as error:
+        if verb == "pages":
+            [item async for item in door.pages("emr", "ListClusters", "Clusters")]
+        else:
+            await getattr(door, verb)("emr", "RunJobFlow", **RUN_JOB_FLOW)
+    assert error.value.reason is Reason.CREDENTIALS
+    assert "AWS_PROFILE" in error.value.remedy
+    assert service.asked == 0
+
+
+async def test_a_request_that_does_not_fit_the_model_is_a_defect_of_ours_and_is_not_sent(
+    service: Service, door: Door
+) -> None:
+    with pytest.raises(RunError) as error:
+        await door.call_once("emr", "RunJobFlow", Name=3)
+    assert error.value.reason is Reason.BUG
+    assert service.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "parts"),
+    [("s3://b/k/x", ("b", "k/x")), ("s3://b", ("b", "")), ("s3n://b/", ("b", "")), ("s3a://b/k", ("b", "k"))],
+)
+def test_a_uri_is_a_bucket_and_a_key(uri: str, parts: tuple[str, str]) -> None:
+    assert split_uri(uri) == parts
+
+
+@pytest.mark.parametrize("uri", ["", "None", "s3://", "s3:///key", "https://b/k", "b/k"])
+def test_what_is_no_uri_of_s3_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="is not an s3://bucket/key URI"):
+        split_uri(uri)

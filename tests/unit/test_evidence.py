@@ -1,0 +1,127 @@
+"""What a run left behind: success needs result.json of this very run and a notebook without an error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from servo_emr.domain.errors import Reason
+from servo_emr.domain.run import JobEvidence
+from servo_emr.domain.spec import MetricSpec
+from servo_emr.notebook.evidence import NotebookEvidence
+from tests.support.memory import MemoryWorkspace
+from tests.support.samples import RUN_ID, SPEC, notebook, result_json
+
+CANARY = "canary-4711"
+METRICS = (MetricSpec("rows", "notebook", "rows", "count"), MetricSpec("speed", "output", r"rate=([\d.]+)", "rps"))
+FULL = replace(SPEC, job=replace(SPEC.job, metrics=METRICS))
+ERROR = {"output_type": "error", "ename": "KeyError", "evalue": CANARY, "traceback": [CANARY]}
+
+
+def scrap(value: Any) -> dict[str, Any]:
+    data = {"application/scrapbook.scrap.json+json": {"name": "rows", "data": value, "encoder": "json", "version": 1}}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def stream(text: str) -> dict[str, Any]:
+    return {"output_type": "stream", "name": "stdout", "text": text}
+
+
+async def collect(
+    result: bytes | None, executed: bytes | None, wanted: tuple[str, ...] = ("rows", "speed")
+) -> JobEvidence:
+    workspace = MemoryWorkspace()
+    for name, body in (("result.json", result), ("output.ipynb", executed)):
+        if body is not None:
+            await workspace.put(RUN_ID, name, body)
+    return await NotebookEvidence(workspace).collect(RUN_ID, FULL, wanted)
+
+
+async def test_a_clean_run_has_no_problem_and_its_metrics() -> None:
+    evidence = await collect(result_json(), notebook(scrap(3), stream("rate=2.5\nrate=4.5\n")))
+    assert evidence.problem is None
+    assert evidence.metrics == {"rows": 3.0, "speed": 4.5}
+    assert evidence.missing == {}
+    assert evidence.facts["cell_seconds"] == [1.5]
+
+
+async def test_only_the_wanted_metrics_are_looked_for() -> None:
+    evidence = await collect(result_json(), notebook(scrap(3)), wanted=("rows", "cost"))
+    assert (evidence.metrics, evidence.missing) == ({"rows": 3.0}, {})
+
+
+@pytest.mark.parametrize("value", ["many", None, True, float("nan"), float("inf"), -1, [3], 10**400])
+async def test_a_metric_that_is_no_number_is_missing_with_a_reason_that_shows_nothing_of_it(value: Any) -> None:
+    evidence = await collect(result_json(), notebook(scrap(value), stream("rate=.")))
+    assert evidence.problem is None
+    assert evidence.metrics == {}
+    assert evidence.missing.keys() == {"rows", "speed"}
+
+
+@pytest.mark.parametrize(
+    ("result", "executed", "reason"),
+    [
+        (None, notebook(), Reason.NO_RESULT),
+        (b"{", notebook(), Reason.NO_RESULT),
+        (b"\xff", notebook(), Reason.NO_RESULT),
+        (b"[]", notebook(), Reason.NO_RESULT),
+        (result_json(schema=2), notebook(), Reason.NO_RESULT),
+        (result_json(status="fine"), notebook(), Reason.NO_RESULT),
+        (result_json(status="absent"), notebook(), Reason.NO_RESULT),
+        (result_json("20200101t000000-00000000"), notebook(), Reason.NO_RESULT),
+        (result_json(), None, Reason.NO_RESULT),
+        (result_json(), b"no notebook", Reason.NO_RESULT),
+        (result_json(), notebook(ERROR), Reason.CELL_ERROR),
+        (result_json(status="failed", cell_index=3, ename="KeyError", evalue=CANARY), notebook(), Reason.CELL_ERROR),
+        (result_json(status="failed", ename="DeadKernelError", kernel_died=True), notebook(), Reason.OUT_OF_MEMORY),
+        (result_json(kernel_died=True), notebook(), Reason.OUT_OF_MEMORY),
+        (result_json(status="failed", ename="Py4JError", jvm_lost=True), notebook(), Reason.SERVICE_INTERNAL),
+        (result_json(status="timeout", cell_index=1), notebook(), Reason.JOB_TIMEOUT),
+        (result_json(status="terminated"), notebook(), Reason.INTERRUPTED),
+        (result_json(status="error", ename="NoSuchKernel", evalue=CANARY), None, Reason.STEP_FAILED),
+    ],
+)
+async def test_anything_else_is_a_problem_and_none_of_its_text_may_leave_the_account(
+    result: bytes | None, executed: bytes | None, reason: Reason
+) -> None:
+    problem = (await collect(result, executed)).problem
+    assert problem is not None
+    assert problem.reason is reason
+    assert problem.public
+    assert CANARY not in problem.public
+    assert RUN_ID not in problem.public
+
+
+async def test_the_error_is_told_whole_inside_the_account() -> None:
+    result = result_json(status="failed", cell_index=3, ename="KeyError", evalue=CANARY, traceback=f"Trace {CANARY}")
+    evidence = await collect(result, notebook(ERROR))
+    assert evidence.problem is not None
+    assert CANARY in evidence.problem.message
+    assert evidence.problem.public == "KeyError in cell 3"
+    assert evidence.facts["cell_error"]["traceback"] == f"Trace {CANARY}"
+
+
+@pytest.mark.parametrize(
+    "ename", [f"secret {CANARY} text", f"{CANARY}\nrun=x cost_usd=0.0000", "E" * 500, "", "<script>", "4711 rows"]
+)
+async def test_what_is_not_an_exceptions_name_does_not_leave_the_account_as_one(ename: str) -> None:
+    for result, executed in (
+        (result_json(status="failed", cell_index=2, ename=ename), notebook()),
+        (result_json(status="error", ename=ename), notebook()),
+        (result_json(), notebook({**ERROR, "ename": ename})),
+    ):
+        problem = (await collect(result, executed)).problem
+        assert problem is not None
+        assert CANARY not in problem.public
+        assert len(problem.public) < 100
+        assert "\n" not in problem.public
+        assert problem.public
+
+
+@pytest.mark.parametrize("ename", ["KeyError", "py4j.protocol.Py4JJavaError", "_Mine", "AnalysisException"])
+async def test_an_exceptions_name_may_leave_the_account(ename: str) -> None:
+    problem = (await collect(result_json(status="failed", cell_index=0, ename=ename), notebook())).problem
+    assert problem is not None
+    assert problem.public == f"{ename} in cell 0"
