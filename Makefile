@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint format types contracts cluster-pins constraints venv clean
+.PHONY: help demo test nightly check lint format types contracts cluster-pins constraints venv clean
 
 # The interpreter .venv is made with; empty: the first of python3.11, python3.12, python3 that fits.
 PYTHON ?=
@@ -23,6 +23,9 @@ demo: venv  ## the main job on an emulated EMR: no AWS account, no credentials
 
 test: venv  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
 	@$(bin)/python -m pytest $(PYTEST_ARGS)
+
+nightly: venv  ## the long runs: kill -9 at every call of a cycle (about ten minutes)
+	@$(bin)/python -m pytest -m nightly -q
 
 check: lint types contracts cluster-pins test  ## all that CI runs: lint, types, contracts, the cluster's pins, tests
 

@@ -121,10 +121,13 @@ class EMRConnector(servo.BaseConnector):
             past = await read_past(live.workspace, live.clock.now())
             standing = breaker.standing(past, await breaker.resumed_at(live.workspace))
             why = standing.open_because(self.config.limits.unproductive_spend)
-            told = "closed" if why is None else f"open: {why}"
+            state = "closed" if why is None else f"open: {why}"
         except RunError as error:
-            told = f"not known: {error.reason}"
-        self.telemetry[f"{self.name}.breaker"] = told
+            state = f"not known: {error.reason}"
+        except Exception as bug:  # noqa: BLE001 - what cannot be told in HELLO must not keep a servo from starting
+            self._warn(f"the breaker's state could not be read: {bug!r}")
+            state = f"not known: {Reason.BUG}"
+        self.telemetry[f"{self.name}.breaker"] = state
 
     @servo.on_event()
     async def startup(self) -> None:

@@ -127,9 +127,11 @@ def test_a_notebook_that_cannot_be_run_fails_before_a_launch(
 ) -> None:
     done = cli("cycle", "--yes", changes=changes)
     assert done.returncode == 1
-    assert "operator/notebook" in done.stdout
-    assert done.stderr.count(place) == 1
-    assert remedy in done.stderr.partition(place)[2]
+    told = done.stderr.partition("Error: ")[2]
+    assert told.startswith("operator/notebook: ")
+    assert told.count(place) == 1
+    assert remedy in told.partition(place)[2]
+    assert done.stdout == "", "nothing was launched: there is no run to show"
     assert "Traceback" not in done.stderr + done.stdout
 
 

@@ -140,11 +140,17 @@ def test_without_a_terminal_a_cycle_asks_for_yes_and_launches_nothing(emulator: 
     assert len(emulator.calls(operation="RunJobFlow")) == before
 
 
-def test_data_needs_an_emulator_to_be_put_into(emulator: EmulatorProcess, folder: Path) -> None:
-    words = ("cycle", "--yes", "--data", "s3://acme-data/in=.")
-    done = command("servo-emr", *words, folder=folder, environment=emulator.env)
+@pytest.mark.parametrize("words", [("--data", "s3://acme-data/in=."), ("--durations", "model"), ("--speed", "9")])
+def test_what_is_about_an_emulator_needs_one(emulator: EmulatorProcess, folder: Path, words: tuple[str, str]) -> None:
+    done = command("servo-emr", "cycle", "--yes", *words, folder=folder, environment=emulator.env)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: --data puts folders into an emulated S3: it goes with --emulated\n"
+    assert done.stderr == f"Error: {words[0]} is about an emulated EMR: it goes with --emulated\n"
+
+
+def test_durations_that_do_not_exist_are_refused_before_anything_is_started(folder: Path) -> None:
+    done = command("servo-emr", "cycle", "--emulated", "--durations", "guess", folder=folder, environment={})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: --durations guess: it is wall or model\n"
 
 
 def test_a_spark_notebook_reads_and_writes_s3_on_an_emulator_of_its_own(tmp_path: Path) -> None:

