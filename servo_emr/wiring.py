@@ -103,5 +103,5 @@ def _signalled(pid: int) -> str | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # it is somebody else's, but it is there
+        return ""  # it is somebody else's, but it is there
     return ""

@@ -18,7 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Command", "Optimizer", "Received", "adjust", "describe", "measure"]
+__all__ = ["HTTP_STATUS", "Command", "Optimizer", "Received", "adjust", "describe", "measure"]
+
+HTTP_STATUS = "http_status"
+"""In an answer of `Optimizer.answer`: the HTTP status to give it with, instead of 200."""
 
 _SLEEP_S = 0.1  # how long servo sleeps when there is nothing to do
 _HOLD_S = 2.0  # how long a question is held open for a command to come
@@ -171,10 +174,12 @@ def _handler(optimizer: Optimizer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             text = self.rfile.read(int(self.headers["Content-Length"])).decode()
             body = Received(time.time(), self.path, self.headers.get("Authorization", ""), text)
-            answer = json.dumps(optimizer.answer(body)).encode()
+            told = dict(optimizer.answer(body))
+            status = int(told.pop(HTTP_STATUS, 200))
+            answer = json.dumps(told).encode()
             # A servo that was told to stop does not wait for the answer to its last question.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

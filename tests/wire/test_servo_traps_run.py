@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.optimizer import Command, Received, describe, measure
+from tests.support.optimizer import HTTP_STATUS, Command, Received, describe, measure
 from tests.support.persistent import PersistentOptimizer
 from tests.support.promise import alive
 from tests.support.proxy import named
@@ -43,6 +43,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 REPLIES: dict[str, dict[str, Any]] = {
     "unexpected-event": {"status": "unexpected-event", "reason": "what is this?"},
     "unexpected cmd_uid": {"status": "invalid", "reason": "unexpected cmd_uid"},
+    "gone": {HTTP_STATUS: 410, "detail": "unexpected servo_uid"},
 }
 
 
