@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, split_uri
-from servo_emr.domain.errors import Conflict, OperatorError, Reason, failure
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
@@ -82,7 +82,9 @@ class S3Workspace:
                 public="a record of the workspace cannot be read",
             ) from error
 
-    async def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
+    async def records(
+        self, since: float | None = None, unreadable: Callable[[RunError], None] | None = None
+    ) -> AsyncIterator[RunRecord]:
         first = "" if since is None else f"dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
         prefix = f"{self._prefix}records/"
         start = {"StartAfter": prefix + first} if first else {}
@@ -91,7 +93,16 @@ class S3Workspace:
             keys = [item["Key"] async for item in listing]
         for key in sorted(keys, reverse=True):
             run_id = key.rsplit("/", 1)[-1].removesuffix(".json")
-            if is_run_id(run_id) and (found := await self.record(run_id)) is not None:
+            if not is_run_id(run_id):
+                continue
+            try:
+                found = await self.record(run_id)
+            except OperatorError as error:
+                if unreadable is None or error.reason is not Reason.BUCKET:
+                    raise
+                unreadable(error)
+                continue
+            if found is not None:
                 yield found[0]
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table, when
 from servo_emr.cli.settings_file import file_of, load
-from servo_emr.domain.errors import UsageError
+from servo_emr.domain.errors import RunError, UsageError
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
 from servo_emr.lifecycle import breaker
@@ -56,10 +56,16 @@ def runs(
 
 async def _newest(live: Live, limit: int) -> tuple[list[RunRecord], breaker.Standing]:
     records: list[RunRecord] = []
-    async for record in live.workspace.records():
+    unreadable: list[RunError] = []
+    async for record in live.workspace.records(unreadable=unreadable.append):
         records.append(record)
         if len(records) >= limit:
             break
+    for error in unreadable:
+        note(f"Left out: {error}")
+    if unreadable:
+        note("While a record cannot be read nothing is launched, and the breaker cannot be told.")
+        return records, breaker.Standing()
     past = await read_past(live.workspace, live.clock.now())
     return records, breaker.standing(past, await breaker.resumed_at(live.workspace))
 

@@ -6,11 +6,11 @@ implementation. Nothing but `RunError`, `LaunchUnclear` and `Conflict` (domain.e
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from servo_emr.domain.errors import Reason
+from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.run import Cost, JobEvidence, Observation, RunRecord, Usage
 from servo_emr.domain.spec import RunKey, RunSpec
 
@@ -177,8 +177,13 @@ class Workspace(Protocol):
         """A run's record with its version, or None."""
         ...
 
-    def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
-        """The records of all runs, newest first; with `since` only those created on that UTC day or later."""
+    def records(
+        self, since: float | None = None, unreadable: Callable[[RunError], None] | None = None
+    ) -> AsyncIterator[RunRecord]:
+        """The records of all runs, newest first; with `since` only those created on that UTC day or later.
+
+        unreadable is told of a record that cannot be read, which is then left out; without it that is an error.
+        """
         ...
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:

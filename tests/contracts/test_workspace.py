@@ -280,3 +280,15 @@ async def test_a_missing_bucket_is_a_matter_for_the_operator_and_the_remedy_is_n
     assert error.value.reason is Reason.BUCKET
     assert "Make the bucket" in error.value.remedy
     assert "nobody-has-this" not in error.value.public
+
+
+async def test_one_record_that_cannot_be_read_is_an_error_unless_somebody_wants_to_be_told(s3: Any, door: Door) -> None:
+    workspace = S3Workspace(door, "s3://acme-servo/nightly")
+    await workspace.save(record(1), None)
+    key = "nightly/records/dt=2026-11-18/20261118t120000-00000001.json"
+    s3.put_object(Bucket="acme-servo", Key=key, Body=b'{"schema": 1, "run_')
+    with pytest.raises(OperatorError, match="not a JSON object"):
+        _ = [one async for one in workspace.records()]
+    told: list[RunError] = []
+    assert [one.run_id async for one in workspace.records(unreadable=told.append)] == [record(1).run_id]
+    assert key in str(told[0])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.domain.errors import Conflict, Reason, RunError, failure
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
@@ -52,12 +52,20 @@ class MemoryWorkspace:
         except ValueError as error:
             raise _unreadable(f"{self.uri}/{_record_key(run_id)}: {error}.") from error
 
-    async def records(self, since: float | None = None) -> AsyncIterator[RunRecord]:
+    async def records(
+        self, since: float | None = None, unreadable: Callable[[RunError], None] | None = None
+    ) -> AsyncIterator[RunRecord]:
         self._reach()
         first = "" if since is None else f"records/dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
         keys = [key for key in self.objects if key.startswith("records/") and key > first]
         for key in sorted(keys, reverse=True):
-            found = await self.record(key.rsplit("/", 1)[-1].removesuffix(".json"))
+            try:
+                found = await self.record(key.rsplit("/", 1)[-1].removesuffix(".json"))
+            except OperatorError as error:
+                if unreadable is None or error.reason is not Reason.BUCKET:
+                    raise
+                unreadable(error)
+                continue
             if found is not None:
                 yield found[0]
 
