@@ -8,8 +8,8 @@ from typing import NoReturn, Optional
 
 import typer
 
+from servo_emr.emulator.durations import Ernest, parse_coefficients
 from servo_emr.emulator.settings import Data, Settings
-from servo_emr.emulator.timing import Ernest, parse_coefficients
 
 __all__ = ["emulator"]
 

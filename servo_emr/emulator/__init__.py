@@ -9,7 +9,8 @@ documents and states, never ours. Everybody else reaches it over HTTP, as they r
     admin     clock, calls, state, faults; calls, naming: what was called; faults: what goes wrong on demand
     region    types, releases, roles, subnets; s3: moto's S3, its conditional writes, log objects
     driver    real time and real processes on one side, the world on the other; clock: W as a function of real time
-    world     the clusters: a discrete-event simulation on W, without I/O (lifecycle, records, events, timing, ids)
+    world     the clusters: a discrete-event simulation on W, without I/O (lifecycle, records, events, timing,
+              durations, mishaps, spot, ids)
     stage     the world's ports; work: its bootstrap actions and steps as processes on nodes
     node      the primary node of one cluster: a scratch folder and processes (process, overlay, shims, spark)
     webhdfs   the buckets as Hadoop's client sees them

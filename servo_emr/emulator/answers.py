@@ -45,9 +45,9 @@ def describe_cluster(cluster: Cluster, now: float) -> dict[str, Any]:
         # AWS gives the log URI back with the scheme of Hadoop's older file system, and a slash at its end.
         "LogUri": "s3n://" + launch.log_uri.partition("://")[2].rstrip("/") + "/" if launch.log_uri else None,
         "ReleaseLabel": launch.release_label,
-        "AutoTerminate": not launch.keep_alive,
+        "AutoTerminate": not cluster.keep_alive,
         "TerminationProtected": cluster.protected,
-        "VisibleToAllUsers": launch.attributes.get("VisibleToAllUsers", True),
+        "VisibleToAllUsers": cluster.visible,
         "Tags": [{"Key": key, "Value": value} for key, value in cluster.tags.items()],
         "NormalizedInstanceHours": _normalized_hours(cluster.instances, now),
         "MasterPublicDnsName": _private_dns(primary, launch.region) if primary else None,
@@ -92,7 +92,7 @@ def describe_step(step: Step) -> dict[str, Any]:
 def describe_group(group: Group, instances: Iterable[Instance]) -> dict[str, Any]:
     """`instances` are those of the cluster."""
     request = group.request
-    running = sum(1 for instance in instances if instance.group_id == group.id and instance.state == "RUNNING")
+    running = sum(1 for instance in instances if instance.collection_id == group.id and instance.state == "RUNNING")
     return {
         "Id": group.id,
         "Name": request.name,
@@ -100,7 +100,7 @@ def describe_group(group: Group, instances: Iterable[Instance]) -> dict[str, Any
         "InstanceGroupType": request.role,
         "BidPrice": request.bid_price,
         "InstanceType": request.instance_type,
-        "RequestedInstanceCount": request.count,
+        "RequestedInstanceCount": group.requested,
         "RunningInstanceCount": running,
         "Status": {
             "State": group.state,
@@ -125,7 +125,7 @@ def describe_instance(instance: Instance, region: str) -> dict[str, Any]:
             "StateChangeReason": _reason(instance.reason),
             "Timeline": _timeline(instance.timeline),
         },
-        "InstanceGroupId": instance.group_id,
+        "InstanceGroupId": instance.collection_id,
         "Market": instance.market,
         "InstanceType": instance.instance_type,
         "EbsVolumes": [],

@@ -17,6 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from servo_emr.emulator.admin import Admin
 from servo_emr.emulator.calls import CallLog, Recorded
 from servo_emr.emulator.driver import Driver
+from servo_emr.emulator.durations import Durations, ModelDurations, WallDurations
 from servo_emr.emulator.emr import EmrApplication
 from servo_emr.emulator.faults import Faults
 from servo_emr.emulator.ids import Ids
@@ -26,7 +27,6 @@ from servo_emr.emulator.router import AwsRouter, Gate
 from servo_emr.emulator.s3 import Objects, OneWriterAtATime
 from servo_emr.emulator.server import Server
 from servo_emr.emulator.settings import Settings
-from servo_emr.emulator.timing import Durations, ModelDurations, WallDurations
 from servo_emr.emulator.webhdfs import WebHdfs
 from servo_emr.emulator.work import RealMachine
 from servo_emr.emulator.world import World

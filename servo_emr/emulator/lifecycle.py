@@ -49,7 +49,7 @@ class Life:
             Instance(
                 id=ids.instance(),
                 ec2_id=ids.ec2_instance(),
-                group_id=group.id,
+                collection_id=group.id,
                 role=request.role,
                 instance_type=request.instance_type,
                 market=request.market,
@@ -164,7 +164,7 @@ class Life:
 
     def _out_of_steps(self) -> None:
         cluster = self.cluster
-        if cluster.launch.keep_alive:
+        if cluster.keep_alive:
             message = "Waiting after step completed" if cluster.steps else "Waiting for steps to run"
             self._become("WAITING", message)
             self._waiting_since = self._stage.now
@@ -199,7 +199,7 @@ class Life:
             self._next_step()
             return
         # Termination protection holds back a cluster that stays alive without steps, and only that one.
-        held_back = self.cluster.protected and self.cluster.launch.keep_alive
+        held_back = self.cluster.protected and self.cluster.keep_alive
         if action in {"TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW"} and not held_back:
             self._end("STEP_FAILURE", "Shut down as step failed", failed=True)
             return

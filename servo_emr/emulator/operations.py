@@ -199,7 +199,7 @@ def list_instances(call: Call) -> Document:
         keep=lambda instance: (
             (not roles or instance.role in roles)
             and (not states or instance.state in states)
-            and (group is None or instance.group_id == group)
+            and (group is None or instance.collection_id == group)
         ),
     )
     region = cluster.launch.region

@@ -6,7 +6,7 @@ here knows documents, processes or what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -16,6 +16,9 @@ __all__ = [
     "Cluster",
     "ErrorDetail",
     "Failure",
+    "Fleet",
+    "FleetRequest",
+    "FleetType",
     "Group",
     "GroupRequest",
     "Instance",
@@ -24,6 +27,7 @@ __all__ = [
     "Step",
     "StepRequest",
     "Timeline",
+    "Volume",
 ]
 
 ALIVE = frozenset({"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"})
@@ -76,8 +80,21 @@ class StepRequest:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """An EBS volume that every instance of a group or type gets; `gib` of one `kind` (gp2, gp3, io1, ...)."""
+
+    kind: str
+    gib: int
+    iops: int | None = None
+    throughput: int | None = None  # MiB/s
+
+
+@dataclass(frozen=True)
 class GroupRequest:
-    """An instance group as asked for; `role` is MASTER, CORE or TASK."""
+    """An instance group as asked for; `role` is MASTER, CORE or TASK.
+
+    `attributes` holds what is only given back: document members of InstanceGroup by name.
+    """
 
     role: str
     instance_type: str
@@ -85,6 +102,46 @@ class GroupRequest:
     market: str = "ON_DEMAND"
     name: str | None = None
     bid_price: str | None = None
+    volumes: tuple[Volume, ...] = ()
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def bid(self) -> float | None:
+        """The most that is paid for a spot instance, USD per hour; None: the on-demand price."""
+        return None if self.bid_price is None else float(self.bid_price)
+
+
+@dataclass(frozen=True)
+class FleetType:
+    """One instance type of a fleet. `bid_percent` is a share of the on-demand price, 100 being all of it.
+
+    `attributes` holds what is only given back: document members of InstanceTypeSpecification by name.
+    """
+
+    instance_type: str
+    weight: int = 1
+    bid_price: str | None = None
+    bid_percent: float | None = None
+    volumes: tuple[Volume, ...] = ()
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FleetRequest:
+    """An instance fleet as asked for, its targets in units of its types' weights.
+
+    `spot_timeout` seconds after its launch a fleet whose spot target is not met does `spot_action`:
+    SWITCH_TO_ON_DEMAND or TERMINATE_CLUSTER. `attributes` is only given back: members of InstanceFleet by name.
+    """
+
+    role: str
+    types: tuple[FleetType, ...]
+    on_demand: int = 0
+    spot: int = 0
+    name: str | None = None
+    spot_timeout: float | None = None
+    spot_action: str = "TERMINATE_CLUSTER"
+    attributes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +155,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Launch:
-    """A RunJobFlow that has passed validation.
+    """A RunJobFlow that has passed validation: it has groups or fleets, never both.
 
     `attributes` holds what is only given back by DescribeCluster: document members by name.
     """
@@ -106,8 +163,10 @@ class Launch:
     region: str
     name: str
     release_label: str
-    groups: tuple[GroupRequest, ...]
+    groups: tuple[GroupRequest, ...] = ()
+    fleets: tuple[FleetRequest, ...] = ()
     steps: tuple[StepRequest, ...] = ()
+    concurrency: int = 1
     bootstraps: tuple[Bootstrap, ...] = ()
     log_uri: str | None = None
     keep_alive: bool = False
@@ -139,11 +198,14 @@ class Step:
 
 @dataclass
 class Instance:
-    """One EC2 instance; its row stays after the end."""
+    """One EC2 instance; its row stays after the end. `collection_id` is its group's or fleet's.
+
+    `volume_ids` are those of the root volume and of each volume asked for, in that order.
+    """
 
     id: str
     ec2_id: str
-    group_id: str
+    collection_id: str
     role: str
     instance_type: str
     market: str
@@ -151,15 +213,32 @@ class Instance:
     timeline: Timeline
     state: str = "PROVISIONING"
     reason: Reason = Reason()
+    volume_ids: tuple[str, ...] = ()
 
 
 @dataclass
 class Group:
-    """One instance group."""
+    """One instance group; `requested` is the count that it is to have now."""
 
     id: str
     request: GroupRequest
     timeline: Timeline
+    requested: int
+    state: str = "PROVISIONING"
+    reason: Reason = Reason()
+
+
+@dataclass
+class Fleet:
+    """One instance fleet; `on_demand` and `spot` are the targets that it has now, the others what it got."""
+
+    id: str
+    request: FleetRequest
+    timeline: Timeline
+    on_demand: int
+    spot: int
+    provisioned_on_demand: int = 0
+    provisioned_spot: int = 0
     state: str = "PROVISIONING"
     reason: Reason = Reason()
 
@@ -171,8 +250,12 @@ class Cluster:
     id: str
     launch: Launch
     timeline: Timeline
-    groups: Sequence[Group]
+    groups: list[Group]
+    fleets: list[Fleet]
     protected: bool
+    keep_alive: bool
+    concurrency: int
+    visible: bool
     idle_timeout: int | None
     tags: dict[str, str]
     steps: list[Step] = field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from servo_emr.emulator.timing import Ernest
+from servo_emr.emulator.durations import Ernest
 
 __all__ = ["Data", "Settings"]
 

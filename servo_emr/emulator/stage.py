@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from servo_emr.emulator.durations import Durations
 from servo_emr.emulator.events import Event, Job
 from servo_emr.emulator.ids import Ids
 from servo_emr.emulator.records import Cluster, Instance, Step
-from servo_emr.emulator.timing import Durations, Provisioning
+from servo_emr.emulator.timing import Provisioning
 
 __all__ = ["Activity", "Machine", "Stage"]
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from servo_emr.emulator.durations import Durations
 from servo_emr.emulator.events import Event, EventQueue, Job
 from servo_emr.emulator.ids import Ids
 from servo_emr.emulator.lifecycle import Life
 from servo_emr.emulator.records import Cluster, Group, Launch, Step, StepRequest, Timeline
 from servo_emr.emulator.stage import Activity, Machine
-from servo_emr.emulator.timing import Durations, Provisioning
+from servo_emr.emulator.timing import Provisioning
 
 __all__ = ["Unplanned", "World"]
 
@@ -129,8 +130,12 @@ class World:
             id=self.ids.cluster(),
             launch=launch,
             timeline=Timeline(self._now),
-            groups=tuple(Group(self.ids.group(), request, Timeline(self._now)) for request in launch.groups),
+            groups=[Group(self.ids.group(), group, Timeline(self._now), group.count) for group in launch.groups],
+            fleets=[],
             protected=launch.protected,
+            keep_alive=launch.keep_alive,
+            concurrency=launch.concurrency,
+            visible=bool(launch.attributes.get("VisibleToAllUsers", True)),
             idle_timeout=launch.idle_timeout,
             tags=dict(launch.tags),
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from servo_emr.emulator.durations import Durations, Ernest, ModelDurations
 from servo_emr.emulator.ids import Ids
 from servo_emr.emulator.records import Bootstrap, Cluster, GroupRequest, Instance, Launch, Step, StepRequest
-from servo_emr.emulator.timing import Durations, Ernest, ModelDurations
 from servo_emr.emulator.world import World
 
 __all__ = ["START", "ScriptedJob", "ScriptedMachine", "launch", "new_world", "run_until", "step"]

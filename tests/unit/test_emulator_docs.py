@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from servo_emr.cli.emulator import emulator
+from servo_emr.emulator.durations import FAMILY_SPEED, Ernest, ModelDurations
 from servo_emr.emulator.faults import KINDS, Faults
 from servo_emr.emulator.ids import Ids
 from servo_emr.emulator.node import PASSED_ON
 from servo_emr.emulator.operations import OPERATIONS
 from servo_emr.emulator.records import GroupRequest
 from servo_emr.emulator.region import Regions
-from servo_emr.emulator.timing import FAMILY_SPEED, Ernest, ModelDurations, Provisioning
+from servo_emr.emulator.timing import Provisioning
 from tests.support.world import ScriptedMachine, launch, new_world, step
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")

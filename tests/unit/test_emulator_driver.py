@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from servo_emr.emulator.driver import Driver
-from servo_emr.emulator.timing import WallDurations
+from servo_emr.emulator.durations import WallDurations
 from servo_emr.emulator.world import World
 from tests.support.world import START, ScriptedMachine, launch, new_world, step
 

@@ -7,13 +7,13 @@ import math
 
 import pytest
 
+from servo_emr.emulator.durations import Ernest, ModelDurations, parse_coefficients
 from servo_emr.emulator.errors import AwsError
 from servo_emr.emulator.ids import Ids
 from servo_emr.emulator.naming import operation_of, scope_of
 from servo_emr.emulator.operations import OPERATIONS
 from servo_emr.emulator.pages import page
 from servo_emr.emulator.shapes import Shapes
-from servo_emr.emulator.timing import Ernest, ModelDurations, parse_coefficients
 from tests.support.world import ScriptedMachine, launch, new_world, step
 
 
