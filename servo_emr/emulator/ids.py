@@ -20,6 +20,7 @@ class Ids:
     def __init__(self, seed: str) -> None:
         self._seed = seed
         self._random = random.Random(f"ids/{seed}")
+        self._volumes = random.Random(f"volumes/{seed}")
 
     def cluster(self) -> str:
         return "j-" + self._letters(13)
@@ -30,11 +31,17 @@ class Ids:
     def group(self) -> str:
         return "ig-" + self._letters(13)
 
+    def fleet(self) -> str:
+        return "if-" + self._letters(13)
+
     def instance(self) -> str:
         return "ci-" + self._letters(13)
 
     def ec2_instance(self) -> str:
         return "i-" + "".join(self._random.choices(_HEX, k=17))
+
+    def volume(self) -> str:
+        return f"vol-{self._volumes.getrandbits(68):017x}"
 
     def private_ip(self) -> str:
         return f"172.31.{self._random.randrange(0, 96)}.{self._random.randrange(4, 255)}"

@@ -52,7 +52,12 @@ class Delay:
 
 @dataclass(frozen=True)
 class NoCapacity:
-    """PROVISIONING: the instances of a role (None: of every role) never appear; `market` None: whatever theirs is."""
+    """The instances of a role (None: of every role) never appear; `market` None: whatever theirs is.
+
+    PROVISIONING: those of the launch. A cluster of groups stays STARTING; a fleet does at its spot timeout what it was
+    told to, and without one it waits as a group does. RUNNING: those that a resize adds or that replace lost ones; the
+    group or fleet stays RESIZING.
+    """
 
     role: str | None = None
     market: str | None = None
@@ -72,7 +77,9 @@ class EndCluster:
 class LoseInstances:
     """`after` seconds of the phase `count` instances of a role die; new ones come for them if `replaced`.
 
-    `market` None: of any market. A lost primary ends the cluster. `interrupts`: the running step is INTERRUPTED.
+    The oldest die first. `market` None: of any market. A lost primary ends the cluster. `interrupts`: the running
+    steps are INTERRUPTED. Not replaced, and for the reason BOOTSTRAP_FAILURE: the group or fleet has given up and is
+    SUSPENDED until it is resized.
     """
 
     after: float
@@ -103,12 +110,19 @@ class Protect:
 
 @dataclass(frozen=True)
 class IgnoreTermination:
-    """TERMINATING: a request to end the cluster is accepted, and the cluster runs on."""
+    """TERMINATING: a request to end the cluster is accepted, and the cluster runs on.
+
+    The request may be a user's, that of its last step, of a failed one, or of its auto-termination policy. A cluster
+    that fails otherwise, or loses its primary, ends all the same.
+    """
 
 
 @dataclass(frozen=True)
 class SpoilLogs:
-    """LOGS: `delay` more seconds until they are there, and only the share `keep` of each object's bytes; 0: none."""
+    """LOGS: `delay` more seconds until they are there, and only the share `keep` of each object's bytes; 0: none.
+
+    With an infinite delay they never are. The end of the cluster does not make late ones come earlier.
+    """
 
     delay: float = 0.0
     keep: float = 1.0

@@ -6,7 +6,7 @@ here knows documents, processes or what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -157,7 +157,8 @@ class Bootstrap:
 class Launch:
     """A RunJobFlow that has passed validation: it has groups or fleets, never both.
 
-    `attributes` holds what is only given back by DescribeCluster: document members by name.
+    `attributes` holds what is only given back by DescribeCluster: document members by name. `refusal`: some minutes
+    after the launch the cluster ends with errors for this reason, without having had an instance.
     """
 
     region: str
@@ -177,6 +178,7 @@ class Launch:
     tags: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, object] = field(default_factory=dict)
     ec2_attributes: Mapping[str, object] = field(default_factory=dict)
+    refusal: tuple[Reason, tuple[ErrorDetail, ...]] | None = None
 
 
 @dataclass
@@ -260,22 +262,20 @@ class Cluster:
     tags: dict[str, str]
     steps: list[Step] = field(default_factory=list)
     instances: list[Instance] = field(default_factory=list)
+    primary: Instance | None = None
     state: str = "STARTING"
     reason: Reason = Reason()
     error_details: tuple[ErrorDetail, ...] = ()
+    _steps_by_id: dict[str, Step] = field(default_factory=dict, repr=False)
 
     @property
     def alive(self) -> bool:
         """True until it begins to end."""
         return self.state in ALIVE
 
-    @property
-    def primary(self) -> Instance | None:
-        return next((instance for instance in self.instances if instance.role == "MASTER"), None)
-
-    @property
-    def running_step(self) -> Step | None:
-        return next((step for step in self.steps if step.state in {"RUNNING", "CANCEL_PENDING"}), None)
+    def add_steps(self, steps: Sequence[Step]) -> None:
+        self.steps.extend(steps)
+        self._steps_by_id.update((step.id, step) for step in steps)
 
     def step(self, step_id: str) -> Step | None:
-        return next((step for step in self.steps if step.id == step_id), None)
+        return self._steps_by_id.get(step_id)

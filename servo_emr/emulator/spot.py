@@ -19,6 +19,10 @@ class SpotMarket(Protocol):
         """The first W, not before `since`, at which the price is above the bid; infinity if it never is."""
         ...
 
+    def on_demand(self, region: str, instance_type: str) -> float | None:
+        """The on-demand price of a type, USD per hour; None where it is not known."""
+        ...
+
 
 class CalmMarket:
     """Every bid is met, always."""
@@ -28,3 +32,6 @@ class CalmMarket:
 
     def exceeded_at(self, region: str, zone: str, instance_type: str, bid: float | None, since: float) -> float:
         return math.inf
+
+    def on_demand(self, region: str, instance_type: str) -> float | None:
+        return None

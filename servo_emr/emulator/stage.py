@@ -11,14 +11,20 @@ from typing import Protocol
 from servo_emr.emulator.durations import Durations
 from servo_emr.emulator.events import Event, Job
 from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.records import Cluster, Instance, Step
+from servo_emr.emulator.mishaps import Mishaps
+from servo_emr.emulator.records import Cluster, ErrorDetail, Instance, Reason, Step
+from servo_emr.emulator.spot import SpotMarket
 from servo_emr.emulator.timing import Provisioning
 
-__all__ = ["Activity", "Machine", "Stage"]
+__all__ = ["Activity", "Course", "Machine", "Stage"]
 
 
 class Machine(Protocol):
-    """Where bootstrap actions and steps really run. Nothing but `boot` raises: a job that cannot start has failed."""
+    """Where bootstrap actions and steps really run. Nothing but `boot` raises: a job that cannot start has failed.
+
+    Several steps of one cluster may run at once. `keep` is the share of each log object's bytes that is put; 0: the
+    logs are thrown away. All logs have been published, or thrown away, when `shut_down` is called.
+    """
 
     def boot(self, cluster: Cluster) -> None:
         """Makes the cluster's node. Raises OSError."""
@@ -33,10 +39,10 @@ class Machine(Protocol):
     def log_file(self, cluster: Cluster, step: Step) -> str | None:
         """The URI that the step's standard error will have; None without a log URI."""
 
-    def publish_step(self, cluster: Cluster, step: Step) -> None:
+    def publish_step(self, cluster: Cluster, step: Step, keep: float = 1.0) -> None:
         """Puts the logs of an ended step where its cluster's log URI says."""
 
-    def publish_bootstrap(self, cluster: Cluster, index: int, instance: Instance) -> None: ...
+    def publish_bootstrap(self, cluster: Cluster, index: int, instance: Instance, keep: float = 1.0) -> None: ...
 
     def shut_down(self, cluster: Cluster) -> None:
         """Ends the node and everything on it. May be repeated."""
@@ -62,6 +68,8 @@ class Stage(Protocol):
     times: Provisioning
     durations: Durations
     machine: Machine
+    mishaps: Mishaps
+    spot: SpotMarket
 
     @property
     def now(self) -> float: ...
@@ -70,3 +78,33 @@ class Stage(Protocol):
 
     def perform(self, job: Job, seconds: float | None, ended: Callable[[], None]) -> Activity:
         """`ended` is called after `seconds` on W, or when the job really ends if that is None."""
+
+    def ended(self, cluster: Cluster) -> None:
+        """The cluster has come to its final state, now."""
+
+
+class Course(Protocol):
+    """What the parts of one life ask of the whole: of its capacity, its steps and its idleness."""
+
+    def provisioned(self) -> None:
+        """Every instance that the launch asked for is there."""
+
+    def steps_moved(self) -> None:
+        """A step has been added, has started or is over; those that may start have."""
+
+    def interrupt(self) -> None:
+        """What runs on the cluster is lost."""
+
+    def end(
+        self,
+        reason: Reason,
+        *,
+        failed: bool = False,
+        details: tuple[ErrorDetail, ...] = (),
+        interrupts: bool = False,
+        avoidable: bool = False,
+    ) -> bool:
+        """The cluster ends, unless it is ending already; False: it does not.
+
+        `interrupts`: running steps are INTERRUPTED, not CANCELLED. `avoidable`: somebody wishes it, which can fail.
+        """

@@ -7,6 +7,7 @@ assumed valid; `launch` and `operations` check them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,26 @@ from servo_emr.emulator.durations import Durations
 from servo_emr.emulator.events import Event, EventQueue, Job
 from servo_emr.emulator.ids import Ids
 from servo_emr.emulator.lifecycle import Life
-from servo_emr.emulator.records import Cluster, Group, Launch, Step, StepRequest, Timeline
+from servo_emr.emulator.mishaps import Mishaps, NoMishaps
+from servo_emr.emulator.records import (
+    Cluster,
+    Fleet,
+    FleetRequest,
+    Group,
+    GroupRequest,
+    Launch,
+    Step,
+    StepRequest,
+    Timeline,
+)
+from servo_emr.emulator.spot import CalmMarket, SpotMarket
 from servo_emr.emulator.stage import Activity, Machine
 from servo_emr.emulator.timing import Provisioning
 
-__all__ = ["Unplanned", "World"]
+__all__ = ["KEPT_AFTER_END", "Unplanned", "World"]
+
+# Seconds of W that a cluster can still be asked about after its end: AWS keeps its metadata for two months.
+KEPT_AFTER_END = 60 * 86_400.0
 
 
 @dataclass
@@ -29,7 +45,7 @@ class _Planned:
     event: Event
 
     def drop(self) -> None:
-        self.event.cancelled = True
+        self.event.cancel()
 
     def release(self) -> None:
         self.event.gate = None
@@ -54,15 +70,27 @@ class World:
     """Clusters by id, in the order of their creation."""
 
     def __init__(
-        self, *, now: float, ids: Ids, machine: Machine, durations: Durations, times: Provisioning | None = None
+        self,
+        *,
+        now: float,
+        ids: Ids,
+        machine: Machine,
+        durations: Durations,
+        times: Provisioning | None = None,
+        mishaps: Mishaps | None = None,
+        spot: SpotMarket | None = None,
     ) -> None:
+        """By default nothing goes wrong, and every bid on the spot market is met."""
         self.ids = ids
         self.machine = machine
         self.durations = durations
         self.times = times or Provisioning()
+        self.mishaps = mishaps or NoMishaps()
+        self.spot = spot or CalmMarket()
         self._now = now
         self._queue = EventQueue()
         self._lives: dict[str, Life] = {}
+        self._ended: deque[tuple[float, str]] = deque()
         self._unplanned: list[Unplanned] = []
 
     # -- time
@@ -76,7 +104,7 @@ class World:
         event = self._queue.peek()
         if event is not None and event.at < value:
             raise ValueError(f"W cannot pass an event at {event.at} on its way to {value}")
-        self._now = max(self._now, value)
+        self._come_to(value)
 
     def next_event(self) -> Event | None:
         return self._queue.peek()
@@ -87,9 +115,13 @@ class World:
         if event is not None and event.held:
             raise ValueError("the next event waits for a process")
         event = self._queue.pop()
-        self._now = max(self._now, event.at)
-        event.cancelled = True  # so that nobody acts on an event that has happened
-        event.action()
+        self._come_to(event.at)
+        event.happen()
+
+    def _come_to(self, at: float) -> None:
+        self._now = max(self._now, at)
+        while self._ended and self._ended[0][0] + KEPT_AFTER_END < self._now:
+            del self._lives[self._ended.popleft()[1]]
 
     @property
     def unplanned(self) -> Sequence[Unplanned]:
@@ -114,6 +146,9 @@ class World:
             return unplanned
         return _Planned(job, self._queue.schedule(self._now + seconds, ended, gate=job))
 
+    def ended(self, cluster: Cluster) -> None:
+        self._ended.append((self._now, cluster.id))
+
     # -- what clients ask for
 
     @property
@@ -130,8 +165,8 @@ class World:
             id=self.ids.cluster(),
             launch=launch,
             timeline=Timeline(self._now),
-            groups=[Group(self.ids.group(), group, Timeline(self._now), group.count) for group in launch.groups],
-            fleets=[],
+            groups=[self._group(request) for request in launch.groups],
+            fleets=[self._fleet(request) for request in launch.fleets],
             protected=launch.protected,
             keep_alive=launch.keep_alive,
             concurrency=launch.concurrency,
@@ -141,26 +176,69 @@ class World:
         )
         life = Life(cluster, self)
         self._lives[cluster.id] = life
-        life.add_steps(self._steps(cluster, launch.steps))
+        self.add_steps(cluster, launch.steps)
         life.begin()
         return cluster
 
-    def add_steps(self, cluster: Cluster, requests: Sequence[StepRequest]) -> Sequence[Step]:
-        steps = self._steps(cluster, requests)
-        self._lives[cluster.id].add_steps(steps)
-        return steps
-
-    def cancel_step(self, cluster: Cluster, step: Step) -> None:
-        self._lives[cluster.id].cancel(step)
-
     def terminate(self, cluster: Cluster) -> None:
+        """Does nothing to a cluster that is ending already."""
         self._lives[cluster.id].terminate()
 
-    def set_idle_timeout(self, cluster: Cluster, seconds: int) -> None:
-        self._lives[cluster.id].set_idle_timeout(seconds)
+    def set_idle_timeout(self, cluster: Cluster, seconds: int | None) -> None:
+        """None: no policy any more."""
+        self._lives[cluster.id].idleness.set_timeout(seconds)
 
-    def _steps(self, cluster: Cluster, requests: Sequence[StepRequest]) -> list[Step]:
-        return [
+    def set_keep_alive(self, cluster: Cluster, keep_alive: bool) -> None:
+        """A waiting cluster that is not to be kept ends."""
+        self._lives[cluster.id].set_keep_alive(keep_alive)
+
+    # -- its steps
+
+    def add_steps(self, cluster: Cluster, requests: Sequence[StepRequest]) -> Sequence[Step]:
+        steps = [
             Step(self.ids.step(), request, Timeline(self._now), ordinal)
             for ordinal, request in enumerate(requests, start=len(cluster.steps))
         ]
+        self._lives[cluster.id].steps.add(steps)
+        return steps
+
+    def cancel_step(self, cluster: Cluster, step: Step, *, force: bool = True) -> None:
+        """`force`: its process is killed, else asked to end, which takes a little longer."""
+        self._lives[cluster.id].steps.cancel(step, force=force)
+
+    def set_concurrency(self, cluster: Cluster, steps: int) -> None:
+        """How many may run at once. Those that run go on."""
+        cluster.concurrency = steps
+        self._lives[cluster.id].steps.proceed()
+
+    # -- its groups and fleets
+
+    def add_group(self, cluster: Cluster, request: GroupRequest) -> Group:
+        group = self._group(request)
+        cluster.groups.append(group)
+        self._lives[cluster.id].capacity.add(group)
+        return group
+
+    def add_fleet(self, cluster: Cluster, request: FleetRequest) -> Fleet:
+        fleet = self._fleet(request)
+        cluster.fleets.append(fleet)
+        self._lives[cluster.id].capacity.add(fleet)
+        return fleet
+
+    def resize_group(self, cluster: Cluster, group: Group, count: int, doomed: Sequence[str] = ()) -> None:
+        """Instances with the EC2 ids `doomed` go; then the newest, or new ones come, until there are `count`."""
+        self._lives[cluster.id].capacity.resize_group(group, count, doomed)
+
+    def resize_fleet(self, cluster: Cluster, fleet: Fleet, on_demand: int, spot: int) -> None:
+        """Targets in units of the types' weights."""
+        self._lives[cluster.id].capacity.resize_fleet(fleet, on_demand, spot)
+
+    def reconfigure_group(self, cluster: Cluster, group: Group) -> None:
+        """The group is RECONFIGURING for a while."""
+        self._lives[cluster.id].capacity.reconfigure(group)
+
+    def _group(self, request: GroupRequest) -> Group:
+        return Group(self.ids.group(), request, Timeline(self._now), request.count)
+
+    def _fleet(self, request: FleetRequest) -> Fleet:
+        return Fleet(self.ids.fleet(), request, Timeline(self._now), request.on_demand, request.spot)
