@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from servo_emr.emulator.naming import NODE_CALLER
 from servo_emr.emulator.overlay import make_overlay
 from servo_emr.emulator.process import Process, kill_all, start
 from servo_emr.emulator.shims import PROGRAMS, write_shims
 from servo_emr.emulator.shims.script import localise
 from servo_emr.emulator.spark import SparkHome, find_spark, write_configuration
 
-__all__ = ["PASSED_ON", "Node", "Process"]
+__all__ = ["PASSED_ON", "Node", "Process", "sweep"]
 
 # pip's settings, and nothing else, reach the node from the emulator's own environment: where packages come from is a
 # matter of the machine. PIP_NO_INDEX=1 closes the index.
@@ -40,6 +41,8 @@ PASSED_ON = (
     "PIP_TRUSTED_HOST",
     "SSL_CERT_FILE",
 )
+
+_COMMAND_FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/lib/spark/bin")
 
 # Two marks on every process of a node. The folder tells apart the nodes of two emulators that hand out the same ids.
 _NODE_MARK = "SERVO_EMR_NODE"
@@ -95,7 +98,10 @@ class Node:
             folder.mkdir()
         python = make_overlay(self._root / "python")
         awscli = importlib.util.find_spec("awscli") is not None
-        write_shims(self._root / "shims", python=python, cores=self._cores, spark=spark, awscli=awscli)
+        shims = self._root / "shims"
+        names = write_shims(shims, python=python, cores=self._cores, spark=spark, awscli=awscli)
+        # Scripts call these by the paths that they have on a real node, where this machine has its own.
+        self._folders |= {f"{folder}/{name}": str(shims / name) for name in names for folder in _COMMAND_FOLDERS}
         # What scripts read on a real node to learn where they are: bootstrap actions run on every node.
         (self._root / "info" / "instance.json").write_text(json.dumps({"isMaster": True}) + "\n", encoding="utf-8")
         (self._root / "info" / "job-flow.json").write_text(
@@ -116,8 +122,8 @@ class Node:
             "AWS_DEFAULT_REGION": region,
             "AWS_REGION": region,
             # A real node's come from its instance profile by the metadata service; there is none here.
-            "AWS_ACCESS_KEY_ID": "emulated-instance-profile",
-            "AWS_SECRET_ACCESS_KEY": "emulated-instance-profile",
+            "AWS_ACCESS_KEY_ID": NODE_CALLER,
+            "AWS_SECRET_ACCESS_KEY": NODE_CALLER,
             "AWS_EC2_METADATA_DISABLED": "true",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
@@ -136,13 +142,16 @@ class Node:
     def start(self, argv: Sequence[str], *, mark: str, stdout: Path, stderr: Path) -> Process:
         """Start a step's command, without a shell, in a working folder of its own.
 
-        A path that begins with /home/hadoop or /mnt/var/lib/info, anywhere in an argument, means the node's. `mark` is
-        unique on this node. Raises RuntimeError after `destroy`. A command that does not exist ends with status 127.
+        A path that begins with /home/hadoop or /mnt/var/lib/info, anywhere in an argument, means the node's, and so
+        does a shim's name in a folder of commands. `mark` is unique on this node. Raises RuntimeError after `destroy`.
+        A command that does not exist ends with status 127.
         """
         return self._start([localise(item, self._folders) for item in argv], mark, stdout, stderr)
 
     def start_script(self, uri: str, args: Sequence[str], *, mark: str, stdout: Path, stderr: Path) -> Process:
-        """Start a script from s3://bucket/key or a path, as a bootstrap action is, by bash or what its first line says.
+        """Start a script from s3://bucket/key or a path, as bootstrap actions and script-runner.jar do.
+
+        Bash runs it, or what its first line says.
 
         The process itself fetches it, so one that cannot be had ends with status 1 and the reason in `stderr`.
         """
@@ -185,8 +194,16 @@ class Node:
         with self._lock:
             self._destroyed = True
             processes = list(self._processes)
-        kill_all({_NODE_MARK: str(self._root)}, processes)
-        _remove(self._root)
+        sweep(self._root, processes)
+
+
+def sweep(root: Path, processes: Sequence[Process] = ()) -> None:
+    """End every process of the node in that folder, beside those given, and remove the folder.
+
+    Raises ProcessesRemain, or OSError when the folder cannot be removed.
+    """
+    kill_all({_NODE_MARK: str(root)}, processes)
+    _remove(root)
 
 
 def _remove(folder: Path) -> None:

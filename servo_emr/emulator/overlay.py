@@ -6,13 +6,27 @@ install goes into the overlay, so clusters stay apart and the environment below 
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import importlib.util
+import re
 import site
 import sysconfig
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 __all__ = ["make_overlay"]
+
+# As pip writes it where the interpreter's path may be too long for a first line: shell and Python both read it.
+_COMMAND = """\
+#!/bin/sh
+'''exec' {python} "$0" "$@"
+' '''
+import sys
+from {module} import {name}
+sys.exit({call}())
+"""
 
 
 def make_overlay(folder: Path) -> Path:
@@ -22,7 +36,30 @@ def make_overlay(folder: Path) -> Path:
     packages = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(folder)}))
     lines = [f"import site; site.addsitedir({path!r})\n" for path in _below()]
     (packages / "emulator.pth").write_text("".join(lines), encoding="utf-8")
-    return folder / "bin" / "python3"
+    python = folder / "bin" / "python3"
+    _write_commands(folder / "bin", python)
+    return python
+
+
+def _write_commands(folder: Path, python: Path) -> None:
+    """The commands of the packages below: pip writes none for a package that it finds installed."""
+    for command, (module, call) in _commands().items():
+        path = folder / command
+        if not path.exists():
+            text = _COMMAND.format(python=python, module=module, name=call.partition(".")[0], call=call)
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o755)
+
+
+@functools.cache
+def _commands() -> Mapping[str, tuple[str, str]]:
+    """(module, what to call in it) by command."""
+    return {
+        point.name: (point.module, point.attr)
+        for distribution in importlib.metadata.distributions(path=_below())
+        for point in distribution.entry_points.select(group="console_scripts")
+        if re.fullmatch(r"\w[\w.-]*", point.name) and point.attr
+    }
 
 
 def _below() -> list[str]:

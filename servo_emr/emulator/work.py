@@ -5,23 +5,22 @@ Stands behind the world's `Machine`. When something happens on W is not decided 
 
 from __future__ import annotations
 
-import gzip
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from servo_emr.emulator.events import Job
+from servo_emr.emulator.janitor import NODE
+from servo_emr.emulator.logs import KEPT, Logs, step_began, step_ended
 from servo_emr.emulator.node import Node, Process
 from servo_emr.emulator.records import Cluster, Instance, Step
-from servo_emr.emulator.s3 import Objects
 
 __all__ = ["RealJob", "RealMachine"]
 
-# What is kept of one output of a step: its end.
-KEPT = 16 * 1024 * 1024
+# The jar that runs a script; any other jar that a request may name runs a command.
+_SCRIPT_RUNNER = "script-runner.jar"
 
 
 class RealJob:
@@ -77,7 +76,8 @@ class RealJob:
 class RealMachine:
     """Nodes below one scratch folder. `endpoint` and `over` (a process has ended) may be called from any thread.
 
-    `cap` is the longest a process may run in real seconds; None: no limit. `cores` is what a node's Spark uses.
+    `buckets` gives the names of the buckets that there are. `cap` is the longest a process may run in real seconds;
+    None: no limit. `cores` is what a node's Spark uses.
     """
 
     def __init__(
@@ -85,28 +85,31 @@ class RealMachine:
         *,
         root: Path,
         endpoint: Callable[[], str],
-        objects: Objects,
+        buckets: Callable[[], Sequence[str]],
+        logs: Logs,
         cores: int,
         cap: float | None,
         over: Callable[[], None],
     ) -> None:
         self._root = root
         self._endpoint = endpoint
-        self._objects = objects
+        self._buckets = buckets
+        self._logs = logs
         self._cores = cores
         self._cap = cap
         self._over = over
         self._nodes: dict[str, Node] = {}
+        self._steps: dict[str, RealJob] = {}  # by the step's id, until its logs have been published
 
     def boot(self, cluster: Cluster) -> None:
         try:
             self._nodes[cluster.id] = Node(
                 cluster_id=cluster.id,
-                root=self._folder(cluster) / "node",
+                root=self._folder(cluster) / NODE,
                 endpoint=self._endpoint(),
                 region=cluster.launch.region,
                 cores=self._cores,
-                buckets=self._objects.buckets,
+                buckets=self._buckets,
             )
         except (ValueError, RuntimeError) as error:
             raise OSError(str(error)) from error
@@ -122,38 +125,42 @@ class RealMachine:
 
     def step(self, cluster: Cluster, step: Step) -> Job:
         folder = self._log_folder(cluster, step.id)
-        (folder / "controller").write_text(
-            f"step {step.id} of cluster {cluster.id}: {step.request.jar}\nargv {list(step.request.args)!r}\n",
-            encoding="utf-8",
-        )
-        process = self._nodes[cluster.id].start(
-            step.request.args, mark=step.id, stdout=folder / "stdout", stderr=folder / "stderr"
-        )
-        return RealJob(process, cap=self._cap, over=self._over)
+        (folder / "controller").write_text(step_began(cluster, step), encoding="utf-8")
+        node, args = self._nodes[cluster.id], step.request.args
+        files = {"stdout": folder / "stdout", "stderr": folder / "stderr"}
+        if step.request.jar.rpartition("/")[2] == _SCRIPT_RUNNER:
+            process = node.start_script(args[0], args[1:], mark=step.id, **files)
+        else:
+            process = node.start(args, mark=step.id, **files)
+        job = RealJob(process, cap=self._cap, over=self._over)
+        self._steps[step.id] = job
+        return job
 
     def outcome(self, job: Job) -> str:
         return job.outcome if isinstance(job, RealJob) else f"exit status {job.exit_status}"
 
     def log_file(self, cluster: Cluster, step: Step) -> str | None:
-        if cluster.launch.log_uri is None:
-            return None
-        return f"{cluster.launch.log_uri.rstrip('/')}/{cluster.id}/steps/{step.id}/stderr.gz"
+        return self._logs.error_log(cluster, step)
 
-    def publish_step(self, cluster: Cluster, step: Step) -> None:
+    def publish_step(self, cluster: Cluster, step: Step, keep: float = 1.0) -> None:
+        job = self._steps.pop(step.id)
         folder = self._log_folder(cluster, step.id)
         with (folder / "controller").open("a", encoding="utf-8") as controller:
-            failure = f": {step.failure.message}" if step.failure else ""
-            controller.write(f"{step.state}{failure}\n")
-        self._publish(cluster, f"steps/{step.id}", folder)
+            controller.write(step_ended(step, job.outcome, job.exit_status))
+        self._logs.put_step(cluster, step, _files(folder), keep)
+        shutil.rmtree(folder)
 
-    def publish_bootstrap(self, cluster: Cluster, index: int, instance: Instance) -> None:
+    def publish_bootstrap(self, cluster: Cluster, index: int, instance: Instance, keep: float = 1.0) -> None:
         folder = self._log_folder(cluster, _bootstrap_mark(index))
-        self._publish(cluster, f"node/{instance.ec2_id}/bootstrap-actions/{index + 1}", folder)
+        self._logs.put_bootstrap(cluster, index, instance, _files(folder), keep)
+        shutil.rmtree(folder)
 
     def shut_down(self, cluster: Cluster) -> None:
         node = self._nodes.pop(cluster.id, None)
         if node is not None:
             node.destroy()
+        for step in cluster.steps:
+            self._steps.pop(step.id, None)
         if self._folder(cluster).exists():
             shutil.rmtree(self._folder(cluster))
 
@@ -163,17 +170,6 @@ class RealMachine:
             node.destroy()
         self._nodes.clear()
         shutil.rmtree(self._root)
-
-    def _publish(self, cluster: Cluster, name: str, folder: Path) -> None:
-        uri = cluster.launch.log_uri
-        if uri is not None:
-            bucket, _, prefix = uri.partition("://")[2].partition("/")
-            for path in sorted(folder.iterdir()):
-                key = "/".join(part for part in (prefix.strip("/"), cluster.id, name, f"{path.name}.gz") if part)
-                if not self._objects.put(bucket, key, gzip.compress(_tail(path), compresslevel=1)):
-                    print(f"no logs for {cluster.id}: there is no bucket {bucket!r}", file=sys.stderr, flush=True)
-                    break
-        shutil.rmtree(folder)
 
     def _folder(self, cluster: Cluster) -> Path:
         return self._root / cluster.id
@@ -186,6 +182,11 @@ class RealMachine:
 
 def _bootstrap_mark(index: int) -> str:
     return f"bootstrap-{index + 1}"
+
+
+def _files(folder: Path) -> Mapping[str, bytes]:
+    """The end of every file in the folder, by name."""
+    return {path.name: _tail(path) for path in sorted(folder.iterdir())}
 
 
 def _tail(path: Path) -> bytes:

@@ -23,8 +23,8 @@ PROGRAMS = Path(__file__).parent
 _REFUSED = ("amazon-linux-extras", "dnf", "rpm", "service", "systemctl", "yum")
 
 
-def write_shims(folder: Path, *, python: Path, cores: int, spark: SparkHome | None, awscli: bool) -> None:
-    """Write the shims into `folder`, which is made; `python` is the node's own interpreter."""
+def write_shims(folder: Path, *, python: Path, cores: int, spark: SparkHome | None, awscli: bool) -> Sequence[str]:
+    """Write the shims into `folder`, which is made, and give their names; `python` is the node's own interpreter."""
     folder.mkdir(parents=True)
     minor = f"3.{sys.version_info.minor}"
     by_name: dict[str, Sequence[str]] = {"sudo": _program("sudo.py")}
@@ -38,8 +38,10 @@ def write_shims(folder: Path, *, python: Path, cores: int, spark: SparkHome | No
         by_name |= _spark_commands(spark, cores)
     for name, command in by_name.items():
         _write(folder / name, f'exec {shlex.join(command)} "$@"')
-    for name, message in _missing(spark=spark is not None, awscli=awscli).items():
+    missing = _missing(spark=spark is not None, awscli=awscli)
+    for name, message in missing.items():
         _write(folder / name, f"echo {shlex.quote(message)} >&2\nexit 1")
+    return [*by_name, *missing]
 
 
 def _program(name: str, *arguments: str) -> list[str]:
@@ -53,7 +55,7 @@ def _spark_commands(spark: SparkHome, cores: int) -> dict[str, Sequence[str]]:
     return {
         **{
             name: _program("spark_submit.py", str(spark.home / "bin" / name), str(cores))
-            for name in ("spark-submit", "pyspark")
+            for name in ("spark-submit", "pyspark", "spark-sql")
         },
         "java": [java],
         "hadoop": hadoop,
@@ -70,7 +72,7 @@ def _missing(*, spark: bool, awscli: bool) -> Mapping[str, str]:
     if not spark:
         messages |= {
             name: f"{name}: Spark is not installed beside the emulator: pip install 'servo-emr[spark]'"
-            for name in ("spark-submit", "pyspark", "hadoop", "hdfs")
+            for name in ("spark-submit", "pyspark", "spark-sql", "hadoop", "hdfs")
         }
     if not awscli:
         messages["aws"] = "aws: the AWS CLI is not installed beside the emulator: pip install 'servo-emr[emulator]'"

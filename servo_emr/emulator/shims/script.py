@@ -1,4 +1,4 @@
-"""What runs a bootstrap action: fetches the script, makes the paths of a real node this node's, and becomes it.
+"""What bootstrap actions and script-runner.jar run: fetches a script, makes real nodes' paths this one's, becomes it.
 
 Usage: script.py FOLDERS URI [ARGUMENT ...], where FOLDERS is a JSON object: folder of a real node -> folder here.
 The script's own first line says what runs it; without one bash does. An interpreter is looked for by its name on the
@@ -34,9 +34,9 @@ def fetch(uri: str) -> bytes:
         try:
             return Path(unquote(parts.path) if parts.scheme else uri).read_bytes()
         except OSError as error:
-            sys.exit(f"cannot read the bootstrap action {uri}: {error.strerror}")
+            sys.exit(f"cannot read the script {uri}: {error.strerror}")
     if parts.scheme not in ("s3", "s3a", "s3n"):
-        sys.exit(f"cannot read the bootstrap action {uri}: it must be an s3:// URI or a path")
+        sys.exit(f"cannot read the script {uri}: it must be an s3:// URI or a path")
     import boto3  # only here: a third of a second, which a local script need not pay
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -44,7 +44,7 @@ def fetch(uri: str) -> bytes:
     try:
         body: bytes = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     except (BotoCoreError, ClientError) as error:
-        sys.exit(f"cannot read the bootstrap action {uri}: {error}")
+        sys.exit(f"cannot read the script {uri}: {error}")
     return body
 
 

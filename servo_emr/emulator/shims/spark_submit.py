@@ -1,4 +1,4 @@
-"""The node's `spark-submit` and `pyspark`: Spark's own, with the cluster's master and deploy mode made this machine's.
+"""The node's `spark-submit`, `pyspark`, `spark-sql`: Spark's own, its master and deploy mode made this machine's.
 
 The cluster manager becomes `local[CORES]` and the deploy mode `client`, however they are given; every other option,
 every other --conf and everything from the application on stays as it is.
