@@ -1,4 +1,4 @@
-"""The emulator's own routes under /_emulator: clock, calls, state, faults. For tests, the demo and people, not AWS's.
+"""The emulator's own routes under /_emulator: clock, calls, state, rows, faults. For tests, the demo and people.
 
 A page in a browser cannot use them: requests with an Origin, or for a host that is not loopback, do not get here.
 """
@@ -9,13 +9,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from servo_emr.emulator.calls import CallLog
 from servo_emr.emulator.driver import Driver
 from servo_emr.emulator.faults import Faults, WrongFault
 from servo_emr.emulator.records import Cluster
+from servo_emr.emulator.rows import cluster_row, instance_rows, step_rows
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -46,6 +47,8 @@ class Admin:
             ("POST", "clock"): self._set_clock,
             ("GET", "calls"): self._list_calls,
             ("GET", "state"): self._state,
+            ("GET", "instances"): self._instances,
+            ("GET", "steps"): self._steps,
             ("GET", "faults"): self._list_faults,
             ("POST", "faults"): self._set_faults,
         }
@@ -94,7 +97,19 @@ class Admin:
     def _state(self, environ: WSGIEnvironment) -> object:
         _query(environ, set())
         with self._driver.world() as world:
-            return {"now": world.now, "clusters": [_cluster_state(cluster) for cluster in world.clusters]}
+            return {"now": world.now, "clusters": [cluster_row(cluster) for cluster in world.clusters]}
+
+    def _instances(self, environ: WSGIEnvironment) -> object:
+        return self._rows(environ, instance_rows)
+
+    def _steps(self, environ: WSGIEnvironment) -> object:
+        return self._rows(environ, step_rows)
+
+    def _rows(self, environ: WSGIEnvironment, rows: Callable[[Cluster], Iterable[object]]) -> object:
+        """Of one cluster, or of all in the order of their creation."""
+        wanted = _query(environ, {"cluster"}).get("cluster")
+        with self._driver.world() as world:
+            return [row for cluster in world.clusters if wanted in (None, cluster.id) for row in rows(cluster)]
 
     def _list_faults(self, environ: WSGIEnvironment) -> object:
         _query(environ, set())
@@ -111,20 +126,6 @@ class Admin:
 
 def _clock_answer(clock: tuple[float, float]) -> dict[str, float]:
     return {"now": clock[0], "rate": clock[1]}
-
-
-def _cluster_state(cluster: Cluster) -> dict[str, Any]:
-    return {
-        "id": cluster.id,
-        "name": cluster.launch.name,
-        "region": cluster.launch.region,
-        "state": cluster.state,
-        "instances_alive": sum(1 for instance in cluster.instances if instance.state != "TERMINATED"),
-        "instances": len(cluster.instances),
-        "steps": [{"id": step.id, "name": step.request.name, "state": step.state} for step in cluster.steps],
-        "created": cluster.timeline.created,
-        "ended": cluster.timeline.ended,
-    }
 
 
 def _query(environ: WSGIEnvironment, known: set[str]) -> dict[str, str]:

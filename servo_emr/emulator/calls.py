@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from collections import deque
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from servo_emr.emulator.naming import operation_of, scope_of
+from servo_emr.emulator.naming import asked_of
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -20,7 +19,6 @@ __all__ = ["CallLog", "CallRecord", "Recorded"]
 
 _KEPT = 100_000
 _ERROR_CODE = re.compile(rb'<Code>([^<]+)</Code>|"__type"\s*:\s*"(?:[^"#]*#)?([^"]+)"')
-_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,7 @@ class Recorded:
         self._now = now
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        scope = scope_of(environ)
-        service = scope.service if scope else "s3"  # an unsigned request is taken for S3, as moto does
-        operation = operation_of(environ, service, _form(environ))
+        asked = asked_of(environ)
         at = self._now()
         status = 0
 
@@ -75,8 +71,7 @@ class Recorded:
             return start_response(line, headers, exc_info)
 
         def record(head: bytes) -> None:
-            caller = scope.caller if scope else None
-            self._log.add(CallRecord(service, operation, at, status, _error(status, head), caller))
+            self._log.add(CallRecord(asked.signed, asked.operation, at, status, _error(status, head), asked.caller))
 
         try:
             answer = self._application(environ, start)
@@ -97,15 +92,6 @@ class Recorded:
             if close is not None:
                 close()
             record(head)
-
-
-def _form(environ: WSGIEnvironment) -> bytes:
-    """The body of a form request, put back so that it can be read again."""
-    if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
-        return b""
-    body: bytes = environ["wsgi.input"].read()
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
 
 
 def _error(status: int, body: bytes) -> str | None:

@@ -5,6 +5,7 @@ Reads requests, answers none.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +18,37 @@ import botocore.session
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["Scope", "operation_of", "scope_of"]
+__all__ = [
+    "GATEWAY_CALLER",
+    "NODE_CALLER",
+    "SERVICES",
+    "Asked",
+    "Scope",
+    "asked_of",
+    "operation_of",
+    "operations_of",
+    "scope_of",
+]
+
+SERVICES = {
+    "emr": "elasticmapreduce",
+    "s3": "s3",
+    "ec2": "ec2",
+    "sts": "sts",
+    "iam": "iam",
+    "pricing": "pricing",
+    "service-quotas": "servicequotas",
+}
+"""The services that are known by name: as SDKs call them, and as requests are signed for them."""
+
+NODE_CALLER = "emulated-instance-profile"
+GATEWAY_CALLER = "emulated-gateway"
+"""The access key ids of the emulator's own calls: of what runs on a node, and of the gateway between Spark and S3."""
 
 _UNKNOWN = "Unknown"
+_FORM = "application/x-www-form-urlencoded"
+_ASKED = "servo_emr.asked"
+_NAMES = {signed: name for name, signed in SERVICES.items()}
 
 _SCOPE = re.compile(r"Credential=(?P<caller>[^/,\s]+)/\d{8}/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)/aws4_request")
 
@@ -41,10 +70,60 @@ def scope_of(environ: WSGIEnvironment) -> Scope | None:
     return Scope(match["service"].lower(), match["region"], match["caller"]) if match else None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One request. `signed` is the service's name in signatures; an unsigned request is taken for S3, as moto does."""
+
+    signed: str
+    operation: str  # "Unknown" when the request names none
+    caller: str | None  # the access key's id
+    conditional: bool  # it has If-Match or If-None-Match
+
+    @property
+    def service(self) -> str:
+        """As SDKs call it."""
+        return _NAMES.get(self.signed, self.signed)
+
+    @property
+    def by_node(self) -> bool:
+        """Whether the emulated node, or Spark on it, asks."""
+        return self.caller in (NODE_CALLER, GATEWAY_CALLER)
+
+
+def asked_of(environ: WSGIEnvironment) -> Asked:
+    """What the request asks for; it can be read again afterwards, its body included."""
+    if _ASKED not in environ:
+        scope = scope_of(environ)
+        signed = scope.service if scope else "s3"
+        environ[_ASKED] = Asked(
+            signed=signed,
+            operation=operation_of(environ, signed, _form(environ)),
+            caller=scope.caller if scope else None,
+            conditional="HTTP_IF_MATCH" in environ or "HTTP_IF_NONE_MATCH" in environ,
+        )
+    asked: Asked = environ[_ASKED]
+    return asked
+
+
+@cache
+def operations_of(service: str) -> tuple[str, ...]:
+    """The operations of one of SERVICES, from botocore's service model."""
+    return tuple(botocore.session.get_session().get_service_model(service).operation_names)
+
+
+def _form(environ: WSGIEnvironment) -> bytes:
+    """The body of a form request, put back so that it can be read again."""
+    if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
+        return b""
+    body: bytes = environ["wsgi.input"].read()
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
 def operation_of(environ: WSGIEnvironment, service: str, form: bytes) -> str:
     """The operation's name; "Unknown" when the request names none.
 
-    `form` is the body of a form request, else empty.
+    `service` as in signatures; `form` is the body of a form request, else empty.
     """
     target: str | None = environ.get("HTTP_X_AMZ_TARGET")
     if target is not None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on loopback for a WSGI application: connections stay open, one thread each, no delay by Nagle.
+"""HTTP/1.1 for a WSGI application, on loopback by default: connections stay open, one thread each, no delay by Nagle.
 
 Knows HTTP only. werkzeug's own server closes every connection after one answer; this one reads what is left of a
 request's body and goes on.
@@ -38,9 +38,9 @@ class Server(socketserver.ThreadingTCPServer):
     ssl_context = None
     passthrough_errors = False
 
-    def __init__(self, port: int, application: WSGIApplication) -> None:
+    def __init__(self, port: int, application: WSGIApplication, *, host: str = "127.0.0.1") -> None:
         self.app = application
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
 
     @property
     def port(self) -> int:
@@ -175,11 +175,14 @@ class _Answer:
         self._begun = True
         code_text, _, phrase = self._status.partition(" ")
         code = int(code_text)
-        self._handler.send_response(code, phrase)
+        self._handler.send_response_only(code, phrase)
+        self._handler.send_header("Server", self._handler.server_version)
         names = set()
         for name, value in self._headers:
             names.add(name.lower())
             self._handler.send_header(name, value)
+        if "date" not in names:
+            self._handler.send_header("Date", self._handler.date_time_string())
         bodiless = self._handler.command == "HEAD" or code < 200 or code in (204, 304)
         if "content-length" not in names and not bodiless:
             self._chunked = self._handler.request_version >= "HTTP/1.1"
