@@ -6,7 +6,9 @@ documents and states, never ours. Everybody else reaches it over HTTP, as they r
     app       the composition root of one emulator process (settings)
     server    HTTP/1.1 on loopback; router: who answers which request
     emr       EMR's wire protocol (operations, launch, answers, shapes, pages, errors)
-    admin     clock, calls, state, faults; calls, naming: what was called; faults: what goes wrong on demand
+    admin     clock, calls, state, rows, faults; calls, naming: what was called
+    faults    what goes wrong on demand, as data (fault_document, call_faults, phase_faults, alteration);
+              faulty_calls: where it meets calls (service_errors)
     region    types, releases, roles, subnets; s3: moto's S3, its conditional writes, log objects
     driver    real time and real processes on one side, the world on the other; clock: W as a function of real time
     world     the clusters: a discrete-event simulation on W, without I/O (lifecycle, records, events, timing,

@@ -1,4 +1,7 @@
-"""Records -> the members of EMR's answers. Times are epoch numbers; a member without a value is None and left out."""
+"""Records of clusters and steps -> the members of EMR's answers about them.
+
+Times are epoch numbers; a member without a value is None and left out.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from servo_emr.emulator.records import Cluster, Group, Instance, Reason, Step, Timeline
+from servo_emr.emulator.node_answers import describe_reason, describe_timeline, private_dns
+from servo_emr.emulator.records import Cluster, Instance, Step
 from servo_emr.emulator.region import ACCOUNT
 
 __all__ = [
     "arn_of",
     "describe_cluster",
-    "describe_group",
-    "describe_instance",
     "describe_step",
     "summarise_cluster",
 ]
@@ -37,11 +39,9 @@ def describe_cluster(cluster: Cluster, now: float) -> dict[str, Any]:
         "Ec2InstanceAttributes": {
             **launch.ec2_attributes,
             "Ec2SubnetId": launch.subnet,
-            "RequestedEc2SubnetIds": [launch.subnet] if launch.subnet else [],
             "Ec2AvailabilityZone": launch.zone,
-            "RequestedEc2AvailabilityZones": [],
         },
-        "InstanceCollectionType": "INSTANCE_GROUP",
+        "InstanceCollectionType": "INSTANCE_FLEET" if cluster.fleets else "INSTANCE_GROUP",
         # AWS gives the log URI back with the scheme of Hadoop's older file system, and a slash at its end.
         "LogUri": "s3n://" + launch.log_uri.partition("://")[2].rstrip("/") + "/" if launch.log_uri else None,
         "ReleaseLabel": launch.release_label,
@@ -50,9 +50,8 @@ def describe_cluster(cluster: Cluster, now: float) -> dict[str, Any]:
         "VisibleToAllUsers": cluster.visible,
         "Tags": [{"Key": key, "Value": value} for key, value in cluster.tags.items()],
         "NormalizedInstanceHours": _normalized_hours(cluster.instances, now),
-        "MasterPublicDnsName": _private_dns(primary, launch.region) if primary else None,
-        "Configurations": [],
-        "StepConcurrencyLevel": 1,
+        "MasterPublicDnsName": private_dns(primary, launch.region) if primary else None,
+        "StepConcurrencyLevel": cluster.concurrency,
         "PlacementGroups": [],
     }
 
@@ -77,7 +76,7 @@ def describe_step(step: Step) -> dict[str, Any]:
         "ActionOnFailure": step.request.action_on_failure,
         "Status": {
             "State": step.state,
-            "StateChangeReason": _reason(step.reason),
+            "StateChangeReason": describe_reason(step.reason),
             "FailureDetails": failure
             and {"Reason": failure.reason, "Message": failure.message, "LogFile": failure.log_file},
             "Timeline": {
@@ -89,49 +88,6 @@ def describe_step(step: Step) -> dict[str, Any]:
     }
 
 
-def describe_group(group: Group, instances: Iterable[Instance]) -> dict[str, Any]:
-    """`instances` are those of the cluster."""
-    request = group.request
-    running = sum(1 for instance in instances if instance.collection_id == group.id and instance.state == "RUNNING")
-    return {
-        "Id": group.id,
-        "Name": request.name,
-        "Market": request.market,
-        "InstanceGroupType": request.role,
-        "BidPrice": request.bid_price,
-        "InstanceType": request.instance_type,
-        "RequestedInstanceCount": group.requested,
-        "RunningInstanceCount": running,
-        "Status": {
-            "State": group.state,
-            "StateChangeReason": _reason(group.reason),
-            "Timeline": _timeline(group.timeline),
-        },
-        "Configurations": [],
-        "EbsBlockDevices": [],
-        "ShrinkPolicy": {},
-    }
-
-
-def describe_instance(instance: Instance, region: str) -> dict[str, Any]:
-    return {
-        "Id": instance.id,
-        "Ec2InstanceId": instance.ec2_id,
-        "PublicDnsName": "",
-        "PrivateDnsName": _private_dns(instance, region),
-        "PrivateIpAddress": instance.private_ip,
-        "Status": {
-            "State": instance.state,
-            "StateChangeReason": _reason(instance.reason),
-            "Timeline": _timeline(instance.timeline),
-        },
-        "InstanceGroupId": instance.collection_id,
-        "Market": instance.market,
-        "InstanceType": instance.instance_type,
-        "EbsVolumes": [],
-    }
-
-
 def _cluster_status(cluster: Cluster) -> dict[str, Any]:
     details = [
         {"ErrorCode": detail.code, "ErrorData": [dict(detail.data)], "ErrorMessage": detail.message}
@@ -139,27 +95,10 @@ def _cluster_status(cluster: Cluster) -> dict[str, Any]:
     ]
     return {
         "State": cluster.state,
-        "StateChangeReason": _reason(cluster.reason),
-        "Timeline": _timeline(cluster.timeline),
+        "StateChangeReason": describe_reason(cluster.reason),
+        "Timeline": describe_timeline(cluster.timeline),
         "ErrorDetails": details or None,
     }
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {"Code": reason.code, "Message": reason.message}
-
-
-def _timeline(timeline: Timeline) -> dict[str, Any]:
-    return {
-        "CreationDateTime": timeline.created,
-        "ReadyDateTime": timeline.began,
-        "EndDateTime": timeline.ended,
-    }
-
-
-def _private_dns(instance: Instance, region: str) -> str:
-    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    return f"ip-{instance.private_ip.replace('.', '-')}.{domain}"
 
 
 def _normalized_hours(instances: Iterable[Instance], now: float) -> int:

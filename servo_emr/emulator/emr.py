@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from servo_emr.emulator.driver import Driver
 from servo_emr.emulator.errors import AwsError
 from servo_emr.emulator.faults import Faults
-from servo_emr.emulator.operations import OPERATIONS, Call
+from servo_emr.emulator.operations import OPERATIONS
 from servo_emr.emulator.region import Regions
+from servo_emr.emulator.request import Call
 from servo_emr.emulator.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class EmrApplication:
         except AwsError as error:
             status = f"{error.status} {error.code}"
             answer = {"__type": error.code, "message": error.message, "Message": error.message}
-            if error.code == "InvalidRequestException":
-                answer["ErrorCode"] = "InvalidRequest"
+            if error.detail is not None:
+                answer["ErrorCode"] = error.detail
         body = json.dumps(answer).encode()
         start_response(
             status,
@@ -63,11 +64,11 @@ class EmrApplication:
         if handler is None:
             known = ", ".join(sorted(OPERATIONS))
             raise AwsError("UnknownOperationException", f"This emulator has no operation {operation}; it has {known}.")
-        with self._faults.around(operation, self._driver.clock()[0]) as hidden:
-            request = self._shapes.check_request(operation, _document(environ))
-            with self._driver.world() as world:
-                answer = handler(Call(world, self._regions, region, request, hidden))
-            return self._shapes.shape_answer(operation, answer)
+        request = self._shapes.check_request(operation, _document(environ))
+        with self._driver.world() as world:
+            hidden = self._faults.veil(operation, world.now)
+            answer = handler(Call(world, self._regions, region, request, hidden))
+        return self._shapes.shape_answer(operation, answer)
 
 
 def _document(environ: WSGIEnvironment) -> object:

@@ -1,4 +1,4 @@
-"""EMR's service model, from botocore: requests are checked and answers are shaped by it.
+"""A service's model, from botocore: requests are checked and answers are shaped by it.
 
 What a member means is not known here, only which members, types, lengths and literals there are.
 """
@@ -20,8 +20,9 @@ __all__ = ["Shapes"]
 class Shapes:
     """Operations, and the documents that go in and come out of them."""
 
-    def __init__(self) -> None:
-        self._model = botocore.session.get_session().get_service_model("emr")
+    def __init__(self, service: str = "emr") -> None:
+        """`service`: its name in botocore."""
+        self._model = botocore.session.get_session().get_service_model(service)
         self._validator = ParamValidator()
 
     @property

@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from servo_emr.emulator.hdfs_messages import ERRORS, PREFIX, Answer, Request
 from servo_emr.emulator.hdfs_operations import OPERATIONS
+from servo_emr.emulator.naming import GATEWAY_CALLER
 from servo_emr.emulator.s3tree import S3Tree
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class WebHdfs:
         with self._lock:  # boto3's clients may be shared by threads; making one may not
             if self._client is None:
                 session = boto3.Session(
-                    aws_access_key_id="emulated-gateway",
-                    aws_secret_access_key="emulated-gateway",
+                    aws_access_key_id=GATEWAY_CALLER,
+                    aws_secret_access_key=GATEWAY_CALLER,
                     region_name="us-east-1",
                 )
                 self._client = session.client(
