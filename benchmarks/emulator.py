@@ -20,10 +20,10 @@ from typing import Any
 import boto3
 
 from servo_emr.cli.emulated import emulator
-from servo_emr.emulator.durations import Ernest, ModelDurations
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.records import Cluster, GroupRequest, Instance, Launch, Step, StepRequest
-from servo_emr.emulator.world import World
+from servo_emr.emulator.world.durations import Ernest, ModelDurations
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.records import Cluster, GroupRequest, Instance, Launch, Step, StepRequest
+from servo_emr.emulator.world.world import World
 
 LEAST = 200.0
 STEPS = 3

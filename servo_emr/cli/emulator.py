@@ -9,9 +9,9 @@ from typing import Any, NoReturn, Optional, Union
 
 import typer
 
-from servo_emr.emulator.durations import Ernest, parse_coefficients
-from servo_emr.emulator.replay import Runtimes, load_runtimes
 from servo_emr.emulator.settings import LOOPBACK, Data, Settings
+from servo_emr.emulator.world.durations import Ernest, parse_coefficients
+from servo_emr.emulator.world.replay import Runtimes, load_runtimes
 
 __all__ = ["emulator"]
 
@@ -112,15 +112,15 @@ def _files(faults: Optional[Path], prices: list[Path], spot_prices: Optional[Pat
     found: dict[str, Any] = {}
     try:
         if faults is not None:
-            from servo_emr.emulator.faults import load_faults
+            from servo_emr.emulator.faults.set import load_faults
 
             found["faults"] = load_faults(faults.expanduser())
         if prices:
-            from servo_emr.emulator.price_list import load_prices
+            from servo_emr.emulator.prices.table import load_prices
 
             found["prices"] = load_prices(*(path.expanduser() for path in prices))
         if spot_prices is not None:
-            from servo_emr.emulator.spot_prices import load_history
+            from servo_emr.emulator.prices.spot_prices import load_history
 
             found["spot_history"] = load_history(spot_prices.expanduser())
     except ValueError as error:

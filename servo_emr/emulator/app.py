@@ -16,32 +16,32 @@ from typing import TYPE_CHECKING
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from servo_emr.emulator.admin import Admin
-from servo_emr.emulator.calls import CallLog, Recorded
-from servo_emr.emulator.driver import Driver
-from servo_emr.emulator.durations import Durations, Ernest, ModelDurations, WallDurations
-from servo_emr.emulator.emr import EmrApplication
-from servo_emr.emulator.faults import Faults
-from servo_emr.emulator.faulty_calls import FaultyCalls
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.janitor import Janitor
-from servo_emr.emulator.logs import Logs
-from servo_emr.emulator.price_api import PriceApplication
-from servo_emr.emulator.price_list import PriceList
-from servo_emr.emulator.quotas import QuotaApplication
+from servo_emr.emulator.emr.wire import EmrApplication
+from servo_emr.emulator.faults.faulty_calls import FaultyCalls
+from servo_emr.emulator.faults.set import Faults
+from servo_emr.emulator.node.janitor import Janitor
+from servo_emr.emulator.node.logs import Logs
+from servo_emr.emulator.node.unexecuted import UnexecutedMachine
+from servo_emr.emulator.node.work import RealMachine
+from servo_emr.emulator.prices.api import PriceApplication
+from servo_emr.emulator.prices.quotas import QuotaApplication
+from servo_emr.emulator.prices.spot_history import SpotHistory
+from servo_emr.emulator.prices.spot_prices import open_market
+from servo_emr.emulator.prices.table import PriceList
 from servo_emr.emulator.region import Regions
-from servo_emr.emulator.replay import ReplayDurations, Runtimes
-from servo_emr.emulator.router import AwsRouter, Gate
-from servo_emr.emulator.s3 import Objects, OneWriterAtATime
-from servo_emr.emulator.server import Server
 from servo_emr.emulator.settings import LOOPBACK, Settings
-from servo_emr.emulator.spot import CalmMarket
-from servo_emr.emulator.spot_history import SpotHistory
-from servo_emr.emulator.spot_prices import open_market
-from servo_emr.emulator.unexecuted import UnexecutedMachine
-from servo_emr.emulator.webhdfs import WebHdfs
-from servo_emr.emulator.work import RealMachine
-from servo_emr.emulator.world import World
+from servo_emr.emulator.storage.s3 import Objects, OneWriterAtATime
+from servo_emr.emulator.storage.webhdfs import WebHdfs
+from servo_emr.emulator.web.admin import Admin
+from servo_emr.emulator.web.calls import CallLog, Recorded
+from servo_emr.emulator.web.router import AwsRouter, Gate
+from servo_emr.emulator.web.server import Server
+from servo_emr.emulator.world.driver import Driver
+from servo_emr.emulator.world.durations import Durations, Ernest, ModelDurations, WallDurations
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.replay import ReplayDurations, Runtimes
+from servo_emr.emulator.world.spot import CalmMarket
+from servo_emr.emulator.world.world import World
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

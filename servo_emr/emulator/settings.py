@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from servo_emr.emulator.durations import Ernest
-from servo_emr.emulator.price_list import PriceList
-from servo_emr.emulator.replay import Runtimes
-from servo_emr.emulator.spot_prices import History
+from servo_emr.emulator.prices.spot_prices import History
+from servo_emr.emulator.prices.table import PriceList
+from servo_emr.emulator.world.durations import Ernest
+from servo_emr.emulator.world.replay import Runtimes
 
 __all__ = ["LOOPBACK", "Data", "Settings"]
 

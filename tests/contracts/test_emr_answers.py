@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.model import ServiceModel
 
 import servo_emr.emulator
-from servo_emr.emulator.operations import OPERATIONS
+from servo_emr.emulator.emr.operations import OPERATIONS
 from tests.support.answers import Kept, Look, literals_in, shapes_of
 from tests.support.emulator import EmulatorProcess
 from tests.support.job_flows import command, fleet, fleet_job_flow, group, job_flow, volumes
@@ -299,7 +299,8 @@ def test_every_member_of_the_model_is_answered_or_known_never_to_be(found: Look,
 
 
 def test_every_state_and_reason_in_the_code_is_one_of_the_model(model: ServiceModel) -> None:
-    written = {word for path in Path(servo_emr.emulator.__file__).parent.glob("*.py") for word in literals_in(path)}
+    paths = Path(servo_emr.emulator.__file__).parent.rglob("*.py")
+    written = {word for path in paths for word in literals_in(path)}
     known = {
         literal
         for name in model.shape_names

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
-from servo_emr.emulator.operations import OPERATIONS
+from servo_emr.emulator.emr.operations import OPERATIONS
 from tests.support.emulator import EmulatorProcess
 from tests.support.job_flows import command, job_flow
 

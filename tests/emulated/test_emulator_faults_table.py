@@ -19,7 +19,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from servo_emr.emulator.faults import KINDS
+from servo_emr.emulator.faults.set import KINDS
 from tests.support.emulator import EmulatorProcess
 from tests.support.job_flows import command, group, job_flow
 

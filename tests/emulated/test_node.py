@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.emulator.node import PASSED_ON, Node
-from servo_emr.emulator.shims import write_shims
+from servo_emr.emulator.node.node import PASSED_ON, Node
+from servo_emr.emulator.node.shims import write_shims
 from tests.support.node import PATIENCE, Endpoint, Runner, node_on, serve
 
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"

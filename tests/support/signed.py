@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from servo_emr.emulator.errors import AwsError
+from servo_emr.emulator.protocol.errors import AwsError
 
 __all__ = ["ask"]
 

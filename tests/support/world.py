@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from servo_emr.emulator.durations import Durations, Ernest, ModelDurations
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.mishaps import Mishap, Mishaps, Phase
-from servo_emr.emulator.records import (
+from servo_emr.emulator.world.durations import Durations, Ernest, ModelDurations
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.mishaps import Mishap, Mishaps, Phase
+from servo_emr.emulator.world.records import (
     Bootstrap,
     Cluster,
     FleetRequest,
@@ -19,8 +19,8 @@ from servo_emr.emulator.records import (
     Step,
     StepRequest,
 )
-from servo_emr.emulator.spot import SpotMarket
-from servo_emr.emulator.world import World
+from servo_emr.emulator.world.spot import SpotMarket
+from servo_emr.emulator.world.world import World
 
 __all__ = [
     "PRIMARY_FLEET",

@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from servo_emr.cli.emulator import emulator
-from servo_emr.emulator.durations import FAMILY_SPEED, Ernest, ModelDurations
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.node import PASSED_ON
-from servo_emr.emulator.operations import OPERATIONS
-from servo_emr.emulator.records import Instance, Timeline
+from servo_emr.emulator.emr.operations import OPERATIONS
+from servo_emr.emulator.node.node import PASSED_ON
 from servo_emr.emulator.region import Regions
-from servo_emr.emulator.timing import Provisioning
+from servo_emr.emulator.world.durations import FAMILY_SPEED, Ernest, ModelDurations
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.records import Instance, Timeline
+from servo_emr.emulator.world.timing import Provisioning
 from tests.support.world import START, ScriptedMachine, launch, new_world, step
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")

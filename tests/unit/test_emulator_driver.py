@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from servo_emr.emulator.driver import Driver
-from servo_emr.emulator.durations import WallDurations
-from servo_emr.emulator.world import World
+from servo_emr.emulator.world.driver import Driver
+from servo_emr.emulator.world.durations import WallDurations
+from servo_emr.emulator.world.world import World
 from tests.support.world import START, ScriptedMachine, launch, new_world, step
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.emulator.durations import Ernest, ModelDurations, Planned, parse_coefficients, workers
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.records import Cluster, Instance, Timeline
-from servo_emr.emulator.replay import ReplayDurations, load_runtimes
+from servo_emr.emulator.world.durations import Ernest, ModelDurations, Planned, parse_coefficients, workers
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.records import Cluster, Instance, Timeline
+from servo_emr.emulator.world.replay import ReplayDurations, load_runtimes
 from tests.support.world import START, ScriptedMachine, launch, new_world, step
 
 SIZES = {"m5.xlarge": (4, 16.0), "c5.xlarge": (4, 8.0)}

@@ -10,10 +10,10 @@ import botocore.session
 import pytest
 import yaml
 
-from servo_emr.emulator.call_faults import CALL_KINDS
-from servo_emr.emulator.faults import KINDS, Faults, WrongFault, load_faults
-from servo_emr.emulator.naming import SERVICES
-from servo_emr.emulator.phase_faults import ERROR_CODES, PHASE_KINDS, REASON_CODES
+from servo_emr.emulator.faults.calls import CALL_KINDS
+from servo_emr.emulator.faults.phases import ERROR_CODES, PHASE_KINDS, REASON_CODES
+from servo_emr.emulator.faults.set import KINDS, Faults, WrongFault, load_faults
+from servo_emr.emulator.protocol.naming import SERVICES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
 CALL_KEYS = ["operation", "occurrence", "since", "until", "caller"]

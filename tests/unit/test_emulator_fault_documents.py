@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from servo_emr.emulator.call_faults import CallFault, Slow
-from servo_emr.emulator.faults import KINDS, Faults, WrongFault, load_faults
-from servo_emr.emulator.mishaps import (
+from servo_emr.emulator.faults.calls import CallFault, Slow
+from servo_emr.emulator.faults.set import KINDS, Faults, WrongFault, load_faults
+from servo_emr.emulator.protocol.naming import GATEWAY_CALLER, NODE_CALLER, Asked
+from servo_emr.emulator.world.mishaps import (
     Delay,
     EndCluster,
     EndStep,
@@ -23,8 +24,7 @@ from servo_emr.emulator.mishaps import (
     Protect,
     SpoilLogs,
 )
-from servo_emr.emulator.naming import GATEWAY_CALLER, NODE_CALLER, Asked
-from servo_emr.emulator.records import Cluster, ErrorDetail, Instance, Reason, Timeline
+from servo_emr.emulator.world.records import Cluster, ErrorDetail, Instance, Reason, Timeline
 from tests.support.world import launch
 
 

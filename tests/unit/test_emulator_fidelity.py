@@ -7,7 +7,7 @@ import functools
 import re
 from pathlib import Path
 
-from servo_emr.emulator.timing import Provisioning
+from servo_emr.emulator.world.timing import Provisioning
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")

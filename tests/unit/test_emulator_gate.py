@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from servo_emr.emulator.router import Gate
+from servo_emr.emulator.web.router import Gate
 
 
 def part(name: str) -> Callable[..., list[bytes]]:

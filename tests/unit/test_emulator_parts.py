@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from servo_emr.emulator.errors import AwsError
-from servo_emr.emulator.naming import operation_of, scope_of
-from servo_emr.emulator.operations import OPERATIONS
-from servo_emr.emulator.pages import page
-from servo_emr.emulator.shapes import Shapes
+from servo_emr.emulator.emr.operations import OPERATIONS
+from servo_emr.emulator.emr.pages import page
+from servo_emr.emulator.protocol.errors import AwsError
+from servo_emr.emulator.protocol.naming import operation_of, scope_of
+from servo_emr.emulator.protocol.shapes import Shapes
 
 
 def test_pages_go_through_everything_once_even_when_things_appear_in_front() -> None:

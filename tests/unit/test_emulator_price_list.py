@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from servo_emr.emulator.errors import AwsError
-from servo_emr.emulator.price_api import ENDPOINTS, PriceApplication
-from servo_emr.emulator.price_list import PriceList, load_prices
+from servo_emr.emulator.prices.api import ENDPOINTS, PriceApplication
+from servo_emr.emulator.prices.table import PriceList, load_prices
+from servo_emr.emulator.protocol.errors import AwsError
 from tests.support.signed import ask
 
 HEAD = "# region: us-east-1\n# currency: USD\n# ec2: list of 2031-01-02\n# fee: list of 2030-05-06\n"

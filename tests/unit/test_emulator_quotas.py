@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from servo_emr.emulator.errors import AwsError
-from servo_emr.emulator.quotas import QUOTAS, QuotaApplication
+from servo_emr.emulator.prices.quotas import QUOTAS, QuotaApplication
+from servo_emr.emulator.protocol.errors import AwsError
 from tests.support.signed import ask
 
 

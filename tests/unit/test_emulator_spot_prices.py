@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servo_emr.emulator.price_list import PriceList, RegionPrices, TypePrice
-from servo_emr.emulator.spot_prices import SpotPrices, load_history, open_market
-from servo_emr.emulator.spot_steps import StepPrice
+from servo_emr.emulator.prices.spot_prices import SpotPrices, load_history, open_market
+from servo_emr.emulator.prices.spot_steps import StepPrice
+from servo_emr.emulator.prices.table import PriceList, RegionPrices, TypePrice
 
 COLUMNS = "instance_type,availability_zone,timestamp,price\n"
 START = 1_900_000_000.7

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from servo_emr.emulator.durations import Ernest, ModelDurations
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.records import (
+from servo_emr.emulator.world.durations import Ernest, ModelDurations
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.records import (
     Bootstrap,
     Cluster,
     Fleet,
@@ -19,7 +19,7 @@ from servo_emr.emulator.records import (
     Instance,
     Volume,
 )
-from servo_emr.emulator.world import World
+from servo_emr.emulator.world.world import World
 from tests.support.world import (
     PRIMARY_FLEET,
     START,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from servo_emr.emulator.idleness import uses_yarn
-from servo_emr.emulator.records import StepRequest
+from servo_emr.emulator.world.idleness import uses_yarn
+from servo_emr.emulator.world.records import StepRequest
 from tests.support.world import ScriptedMachine, launch, new_world, run_until, run_until_state, step
 
 LONG = 100_000.0

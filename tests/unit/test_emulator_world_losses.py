@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from servo_emr.emulator.mishaps import LoseInstances, NoCapacity, Phase
-from servo_emr.emulator.records import FleetRequest, FleetType, Reason
+from servo_emr.emulator.world.mishaps import LoseInstances, NoCapacity, Phase
+from servo_emr.emulator.world.records import FleetRequest, FleetType, Reason
 from tests.support.world import (
     PRIMARY_FLEET,
     START,

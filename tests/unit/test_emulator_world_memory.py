@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
-from servo_emr.emulator.events import EventQueue
-from servo_emr.emulator.world import KEPT_AFTER_END
+from servo_emr.emulator.world.events import EventQueue
+from servo_emr.emulator.world.world import KEPT_AFTER_END
 from tests.support.world import START, ScriptedMachine, launch, new_world, run_until, step
 
 LONG = 100_000.0

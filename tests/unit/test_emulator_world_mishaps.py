@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from servo_emr.emulator.mishaps import (
+from servo_emr.emulator.world.mishaps import (
     Delay,
     EndCluster,
     EndStep,
@@ -17,7 +17,7 @@ from servo_emr.emulator.mishaps import (
     Protect,
     SpoilLogs,
 )
-from servo_emr.emulator.records import ErrorDetail, Launch, Reason
+from servo_emr.emulator.world.records import ErrorDetail, Launch, Reason
 from tests.support.world import (
     START,
     ScriptedMachine,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from servo_emr.emulator.records import Cluster, FleetRequest, FleetType, GroupRequest
+from servo_emr.emulator.world.records import Cluster, FleetRequest, FleetType, GroupRequest
 from tests.support.world import (
     PRIMARY_FLEET,
     START,

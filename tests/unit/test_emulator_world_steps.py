@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from servo_emr.emulator.durations import Planned
-from servo_emr.emulator.records import Cluster, Step
+from servo_emr.emulator.world.durations import Planned
+from servo_emr.emulator.world.records import Cluster, Step
 from tests.support.world import START, ScriptedMachine, launch, new_world, run_until, run_until_state, states, step
 
 LONG = 100_000.0
