@@ -20,9 +20,11 @@ from typing import Any
 import boto3
 
 from servo_emr.cli.emulated import emulator
+from servo_emr.emulator.faults.set import Faults
 from servo_emr.emulator.world.durations import Ernest, ModelDurations
 from servo_emr.emulator.world.ids import Ids
 from servo_emr.emulator.world.records import Cluster, GroupRequest, Instance, Launch, Step, StepRequest
+from servo_emr.emulator.world.spot import CalmMarket
 from servo_emr.emulator.world.world import World
 
 LEAST = 200.0
@@ -82,7 +84,7 @@ def clusters_a_second(count: int) -> float:
     """In process, in CPU time."""
     ids = Ids("benchmark")
     law = ModelDurations(ids, cores=lambda name: 4, law=Ernest(), noise=0.0)
-    world = World(now=0.0, ids=ids, machine=Idle(), durations=law)
+    world = World(now=0.0, ids=ids, machine=Idle(), durations=law, mishaps=Faults(), spot=CalmMarket())
     began = time.process_time()
     for _ in range(count):
         cluster = world.launch(LAUNCH)

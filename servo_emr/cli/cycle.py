@@ -34,7 +34,9 @@ def cycle(
         [], "--data", metavar="s3://BUCKET/PREFIX=FOLDER", help="With --emulated: put a folder into its S3."
     ),
     durations: Optional[str] = typer.Option(
-        None, "--durations", help="With --emulated: wall, what it takes here (the default), or model."
+        None,
+        "--durations",
+        help="With --emulated: wall (the default), model or replay:FILE, as `servo-emr emulator` has them.",
     ),
     speed: Optional[float] = typer.Option(
         None, "--speed", min=0.1, help=f"With --emulated: how fast time passes between steps; default {SPEED:g}."
@@ -44,8 +46,8 @@ def cycle(
 ) -> None:
     """Run one adjust-measure cycle: the engineer's dry run."""
     path = file_of(context.obj)
-    if durations not in (None, "wall", "model"):
-        raise UsageError(f"--durations {durations}: it is wall or model")
+    if durations not in (None, "wall", "model") and not durations.startswith("replay:"):
+        raise UsageError(f"--durations {durations}: wall, model or replay:FILE")
     if not emulated:
         for name, given in (("--data", data), ("--durations", durations), ("--speed", speed)):
             if given:

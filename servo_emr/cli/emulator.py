@@ -9,9 +9,12 @@ from typing import Any, NoReturn, Optional, Union
 
 import typer
 
+from servo_emr.emulator.prices.table import load_prices
 from servo_emr.emulator.settings import LOOPBACK, Data, Settings
+from servo_emr.emulator.world.clock import FASTEST
 from servo_emr.emulator.world.durations import Ernest, parse_coefficients
 from servo_emr.emulator.world.replay import Runtimes, load_runtimes
+from servo_emr.pricing.table import PACKAGED
 
 __all__ = ["emulator"]
 
@@ -38,8 +41,9 @@ def emulator(
     region: str = typer.Option("us-east-1", help="Region of the buckets that --data makes; clusters may be in any."),
     data: list[str] = typer.Option([], help="s3://BUCKET/PREFIX=FOLDER: its files are there at the start. Repeatable."),
     faults: Optional[Path] = typer.Option(None, help="What goes wrong, from the start: a YAML file (docs/faults.md)."),
-    prices: list[Path] = typer.Option([], help="List prices of one region, for AWS's price list. Repeatable."),
+    prices: list[Path] = typer.Option([], help="List prices of one region, repeatable; default: the packaged table."),
     spot_prices: Optional[Path] = typer.Option(None, help="Spot prices over time; without, invented from --prices."),
+    quotas: Optional[Path] = typer.Option(None, help="Applied EC2 quotas: a YAML file, CODE: VCPUS on each line."),
     with_parent: bool = typer.Option(False, "--with-parent", help="End when the process that started this has ended."),
 ) -> None:
     """Run an emulated EMR endpoint: point any EMR client at it with AWS_ENDPOINT_URL.
@@ -60,12 +64,10 @@ def emulator(
         given["process_cap"] = _seconds("--process-cap", process_cap)
     if no_execute and how is None:
         _fail(f"--no-execute: {_REAL}: a step that does not run has no real duration; use model or replay:FILE")
-    if spot_prices is not None and not prices:
-        _fail("--spot-prices: needs --prices too, since a request without a bid price bids the list price")
     settings = Settings(
         port=port,
         host=_address(host),
-        speed=_at_least_zero("--speed", speed),
+        speed=_at_least_zero("--speed", speed) if speed <= FASTEST else _fail(f"--speed {speed}: 0 to {FASTEST:g}"),
         durations=how,
         execute=not no_execute,
         cores=cores if cores >= 1 else _fail(f"--cores {cores}: at least 1"),
@@ -73,7 +75,7 @@ def emulator(
         data=[_data(text) for text in data],
         with_parent=with_parent,
         **given,
-        **_files(faults, prices, spot_prices),
+        **_files(faults, prices, spot_prices, quotas),
     )
     raise typer.Exit(_run(settings))
 
@@ -107,22 +109,25 @@ def _durations(durations: str, model: str) -> Union[Ernest, Runtimes, None]:
         _fail(f"--durations {_REPLAY}{error}" if replayed else f"--model {model}: {error}")
 
 
-def _files(faults: Optional[Path], prices: list[Path], spot_prices: Optional[Path]) -> dict[str, Any]:
-    """The settings that files hold. Their readers are imported only where there is something to read."""
+def _files(
+    faults: Optional[Path], prices: list[Path], spot_prices: Optional[Path], quotas: Optional[Path]
+) -> dict[str, Any]:
+    """The settings that files hold. Readers that need more than the standard library are imported only where needed."""
     found: dict[str, Any] = {}
     try:
+        found["prices"] = load_prices(*(path.expanduser() for path in prices or [PACKAGED]))
         if faults is not None:
             from servo_emr.emulator.faults.set import load_faults
 
             found["faults"] = load_faults(faults.expanduser())
-        if prices:
-            from servo_emr.emulator.prices.table import load_prices
-
-            found["prices"] = load_prices(*(path.expanduser() for path in prices))
         if spot_prices is not None:
             from servo_emr.emulator.prices.spot_prices import load_history
 
             found["spot_history"] = load_history(spot_prices.expanduser())
+        if quotas is not None:
+            from servo_emr.emulator.prices.quotas import load_quotas
+
+            found["quotas"] = load_quotas(quotas.expanduser())
     except ValueError as error:
         _fail(str(error))
     return found

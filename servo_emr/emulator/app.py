@@ -27,7 +27,6 @@ from servo_emr.emulator.prices.api import PriceApplication
 from servo_emr.emulator.prices.quotas import QuotaApplication
 from servo_emr.emulator.prices.spot_history import SpotHistory
 from servo_emr.emulator.prices.spot_prices import open_market
-from servo_emr.emulator.prices.table import PriceList
 from servo_emr.emulator.region import Regions
 from servo_emr.emulator.settings import LOOPBACK, Settings
 from servo_emr.emulator.storage.s3 import Objects, OneWriterAtATime
@@ -40,7 +39,6 @@ from servo_emr.emulator.world.driver import Driver
 from servo_emr.emulator.world.durations import Durations, Ernest, ModelDurations, WallDurations
 from servo_emr.emulator.world.ids import Ids
 from servo_emr.emulator.world.replay import ReplayDurations, Runtimes
-from servo_emr.emulator.world.spot import CalmMarket
 from servo_emr.emulator.world.world import World
 
 if TYPE_CHECKING:
@@ -74,8 +72,7 @@ class Emulator:
         self._objects = Objects(writers)
         self._regions = Regions()
         self._faults = Faults()
-        self._prices = settings.prices or PriceList()
-        self._market = open_market(settings.spot_history, self._prices, seed=settings.seed, start=start)
+        self._market = open_market(settings.spot_history, settings.prices, seed=settings.seed, start=start)
         self._root = Path(tempfile.mkdtemp(prefix="servo-emr-emulator-"))
         self._janitor = Janitor(self._root)
         self._machine = self._make_machine()
@@ -85,7 +82,7 @@ class Emulator:
             machine=self._machine,
             durations=self._durations(ids),
             mishaps=self._faults,
-            spot=self._market if settings.prices is not None else CalmMarket(),
+            spot=self._market,
         )
         self._driver = Driver(world, speed=settings.speed, defect=self._defect)
         try:
@@ -150,13 +147,13 @@ class Emulator:
         def now() -> float:
             return self._driver.clock()[0]
 
-        calls = CallLog()
+        calls, prices = CallLog(), self._settings.prices
         moto = OneWriterAtATime(DomainDispatcherApplication(create_backend_app), writers)
-        others = SpotHistory(moto, self._market, self._prices, now)
+        others = SpotHistory(moto, self._market, prices, now)
         emr = EmrApplication(self._driver, self._regions, self._faults)
         services: dict[str, WSGIApplication] = {
-            "pricing": PriceApplication(self._prices),
-            "servicequotas": QuotaApplication(others),
+            "pricing": PriceApplication(prices),
+            "servicequotas": QuotaApplication(others, self._settings.quotas),
         }
         aws = AwsRouter(emr=emr, others=others, services=services)
         return Gate(

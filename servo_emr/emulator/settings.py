@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +34,8 @@ class Settings:
     their planned time. `process_cap`: real seconds that a process may run where durations are planned. `cores`: what a
     node's Spark uses. `region`: of the buckets that `data` makes. `with_parent`: end when the process that started this
     one has ended. `faults`: those in force from the start, as `load_faults` gives them; None: none. `prices`: what the
-    price list and the spot market have; None: nothing is known of prices, and spot capacity is always there.
-    `spot_history`: the spot market's prices; None: invented from `prices`.
+    price list and the spot market have. `spot_history`: the spot market's prices; None: invented from `prices`.
+    `quotas`: applied values of Service Quotas, in vCPUs by code; the others are the emulator's own.
     """
 
     port: int = 0
@@ -51,5 +51,6 @@ class Settings:
     data: Sequence[Data] = ()
     with_parent: bool = False
     faults: object = None
-    prices: PriceList | None = None
+    prices: PriceList = field(default_factory=PriceList)
     spot_history: History | None = None
+    quotas: Mapping[str, float] = field(default_factory=dict)

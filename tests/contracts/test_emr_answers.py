@@ -33,6 +33,15 @@ FAULTS = [
     {"kind": "quota", "cluster": "quota"},
     {"kind": "lose-instance", "cluster": "primary", "role": "MASTER", "after": 60},
     {"kind": "lose-instance", "cluster": "loser", "role": "CORE", "after": 60, "interrupts": True},
+    *(
+        {"kind": "lose-instance", "cluster": name, "role": role, "code": code, "replaced": False, "after": 10}
+        for name, role, code in (
+            ("rich", "TASK", "BOOTSTRAP_FAILURE"),
+            ("weighted", "CORE", "BOOTSTRAP_FAILURE"),
+            ("done", "CORE", "INTERNAL_ERROR"),
+            ("failing", "CORE", "VALIDATION_ERROR"),
+        )
+    ),
     {"kind": "no-capacity", "cluster": "timeout", "role": "CORE", "market": "SPOT"},
     {"kind": "end-step", "cluster": "rich", "state": "FAILED", "after": 50, "occurrence": 2},
     {"kind": "end-step", "cluster": "failing", "state": "FAILED", "after": 10, "message": "exit status 3"},
@@ -40,15 +49,11 @@ FAULTS = [
 
 # Literals that the model has and this emulator never answers.
 UNHEARD = {
-    "InstanceGroupState": {
-        "ARRESTED", "SHUTTING_DOWN", "ENDED",  # of the API before 2013
-        "SUSPENDED",  # after too many failing bootstraps of new nodes: no fault asks for that
-    },
-    "InstanceFleetState": {"RECONFIGURING", "SUSPENDED"},
-    "InstanceGroupStateChangeReasonCode": {"INTERNAL_ERROR", "VALIDATION_ERROR", "INSTANCE_FAILURE"},
-    "InstanceFleetStateChangeReasonCode": {"INTERNAL_ERROR", "VALIDATION_ERROR", "INSTANCE_FAILURE"},
+    "InstanceGroupState": {"ARRESTED", "SHUTTING_DOWN", "ENDED"},  # of the API before 2013
+    "InstanceFleetState": {"RECONFIGURING"},
+    "InstanceGroupStateChangeReasonCode": {"INTERNAL_ERROR", "VALIDATION_ERROR"},
+    "InstanceFleetStateChangeReasonCode": {"INTERNAL_ERROR", "VALIDATION_ERROR"},
     "InstanceState": {"AWAITING_FULFILLMENT"},  # an instance has a row once EC2 has promised it
-    "InstanceStateChangeReasonCode": {"INTERNAL_ERROR", "VALIDATION_ERROR", "BOOTSTRAP_FAILURE"},
     "ActionOnFailure": {"TERMINATE_JOB_FLOW"},  # given back to whoever uses it
     # Only given back, as they were asked for.
     "SpotProvisioningAllocationStrategy": {

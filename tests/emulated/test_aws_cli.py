@@ -6,6 +6,7 @@ Release Guide shows for them.
 
 from __future__ import annotations
 
+import ast
 import gzip
 import importlib.resources
 import json
@@ -80,10 +81,24 @@ spark = SparkSession.builder.appName("etl").getOrCreate()
 lines = spark.read.text("s3://{BUCKET}/in")
 lines.groupBy("value").count().repartition(1).write.parquet(sys.argv[1])
 print(spark.read.parquet(sys.argv[1]).count(), "words by", spark.sparkContext.master)
+names = "spark.sql.shuffle.partitions spark.odd.name spark.pyspark.python spark.ui.enabled spark.local.dir".split()
+print([spark.sparkContext.getConf().get(name) for name in names])
 """
+DEFAULTS = {
+    "spark.sql.shuffle.partitions": "7",
+    "spark.odd.name": "a=b: #c\\d",
+    "spark.pyspark.python": "/usr/bin/python3",
+    # What makes the Spark this machine's is the emulator's.
+    "spark.master": "yarn",
+    "spark.ui.enabled": "true",
+    "spark.local.dir": "/mnt/spark",
+    "spark.hadoop.fs.s3.impl": "com.amazon.ws.emr.hadoop.fs.EmrFileSystem",
+}
 
 
-def test_a_transient_cluster_runs_spark_on_s3_and_ends(emulator: EmulatorProcess, aws: Aws) -> None:
+def test_a_transient_cluster_runs_spark_on_s3_with_its_configurations_and_ends(
+    emulator: EmulatorProcess, aws: Aws
+) -> None:
     s3 = emulator.client("s3")
     s3.put_object(Bucket=BUCKET, Key="etl.py", Body=ETL)
     s3.put_object(Bucket=BUCKET, Key="in/words.txt", Body="tea\nmilk\ntea\n")
@@ -92,7 +107,8 @@ def test_a_transient_cluster_runs_spark_on_s3_and_ends(emulator: EmulatorProcess
     made = answer(
         aws(
             *example("create-cluster-examples", "Example 6: To create a cluster that includes Spark"),
-            *("--name", "Add Spark Step Cluster", "--log-uri", f"s3://{BUCKET}/myLog"),
+            *("--name", "Add Spark Step Cluster", "--log-uri", f"s3://{BUCKET}/myLog", "--enable-debugging"),
+            *("--configurations", json.dumps([{"Classification": "spark-defaults", "Properties": DEFAULTS}])),
             "--steps",
             f"Type=CUSTOM_JAR,Name=Spark Program,Jar=command-runner.jar,ActionOnFailure=CONTINUE,Args=[{arguments}]",
         )
@@ -104,15 +120,20 @@ def test_a_transient_cluster_runs_spark_on_s3_and_ends(emulator: EmulatorProcess
     described = answer(aws("emr", "describe-cluster", "--cluster-id", cluster_id))["Cluster"]
     assert described["Status"]["State"] == "TERMINATED"
     assert described["Status"]["StateChangeReason"]["Code"] == "ALL_STEPS_COMPLETED"
-    [step] = answer(aws("emr", "list-steps", "--cluster-id", cluster_id))["Steps"]
+    step, debugging = answer(aws("emr", "list-steps", "--cluster-id", cluster_id))["Steps"]
     assert (step["Name"], step["Status"]["State"]) == ("Spark Program", "COMPLETED")
+    assert (debugging["Config"]["Args"], debugging["Status"]["State"]) == (["state-pusher-script"], "COMPLETED")
 
     log = f"myLog/{cluster_id}/steps/{step['Id']}"
     texts = {
         name: gzip.decompress(s3.get_object(Bucket=BUCKET, Key=f"{log}/{name}.gz")["Body"].read()).decode()
         for name in ("stdout", "controller", "syslog")
     }
-    assert re.fullmatch(r"2 words by local\[\d+\]\n", texts["stdout"])
+    counted, configured = texts["stdout"].splitlines()
+    assert re.fullmatch(r"2 words by local\[\d+\]", counted)
+    shuffles, odd, python, ui, folder = ast.literal_eval(configured)
+    assert [shuffles, odd, ui] == ["7", "a=b: #c\\d", "false"]
+    assert python.endswith("/node/shims/python3") and folder.endswith("/node/tmp")
     assert "Step succeeded with exitCode 0 and took 300 seconds" in texts["controller"]
     assert texts["syslog"] == ""
     keys = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix="out/")["Contents"]]

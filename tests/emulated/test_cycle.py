@@ -150,10 +150,12 @@ def test_what_is_about_an_emulator_needs_one(emulator: EmulatorProcess, folder: 
 def test_durations_that_do_not_exist_are_refused_before_anything_is_started(folder: Path) -> None:
     done = command("servo-emr", "cycle", "--emulated", "--durations", "guess", folder=folder, environment={})
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: --durations guess: it is wall or model\n"
+    assert done.stderr == "Error: --durations guess: wall, model or replay:FILE\n"
 
 
-def test_a_spark_notebook_reads_and_writes_s3_on_an_emulator_of_its_own(tmp_path: Path) -> None:
+def test_a_spark_notebook_on_an_emulator_of_its_own_takes_the_time_of_the_table_that_is_named(tmp_path: Path) -> None:
+    rows = "".join(f"m5.xlarge,{count},1,{400 + count}\n" for count in range(1, 9))
+    (tmp_path / "runs.csv").write_text(f"instance_type,node_count,completed,elapsed_seconds\n{rows}")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "names.csv").write_text("kind,name\n0,nought\n1,one\n2,two\n")
     spark_notebook(tmp_path / "spark.ipynb")
@@ -165,11 +167,13 @@ def test_a_spark_notebook_reads_and_writes_s3_on_an_emulator_of_its_own(tmp_path
         "cluster.service_role": "a-role-of-a-real-account",
     }
     write_configuration(tmp_path, changes)
-    words = ("cycle", "--emulated", "--speed", "600", "--data", "s3://acme-data/in=in", "-o", "json")
+    words = ("cycle", "--emulated", "--speed", "600", "--durations", "replay:runs.csv", "--set", "core.replicas=2")
+    words += ("--data", "s3://acme-data/in=in", "-o", "json")
     done = command("servo-emr", *words, folder=tmp_path, environment={})
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["request"]["Steps"][0]["HadoopJarStep"]["Args"][0] == "spark-submit"
     assert (record["metrics"]["rows"], record["metrics"]["sum"]) == (30, sum(range(30)))
+    assert record["metrics"]["duration"] == pytest.approx(402, abs=0.01)
     assert record["state"] == "verified"
     assert done.stderr.count("EMULATED: ") == 2

@@ -234,14 +234,25 @@ def test_a_spot_node_is_reclaimed_at_the_change_that_the_history_tells(
     emulator.advance(600.0)
 
 
-def test_without_a_history_prices_are_invented_within_bounds_and_follow_the_seed(tmp_path: Path) -> None:
-    (tmp_path / "prices.csv").write_text(PRICES, encoding="utf-8")
-    with EmulatorProcess("--prices", str(tmp_path / "prices.csv"), "--seed", "invented") as emulator:
+def test_without_files_prices_are_the_packages_the_market_is_invented_and_quotas_are_as_told(tmp_path: Path) -> None:
+    (tmp_path / "quotas.yaml").write_text("L-34B43A08: 7.5\n", encoding="utf-8")
+    with EmulatorProcess("--seed", "invented", "--quotas", str(tmp_path / "quotas.yaml")) as emulator:
+        wanted = {"instanceType": "m5.xlarge", "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA"}
+        filters = [
+            {"Type": "TERM_MATCH", "Field": name, "Value": value}
+            for name, value in {**wanted, "capacitystatus": "Used"}.items()
+        ]
+        found = emulator.client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)["PriceList"]
+        quotas = emulator.client("service-quotas").list_service_quotas(ServiceCode="ec2")["Quotas"]
         answer = emulator.client("ec2").describe_spot_price_history(
             StartTime=datetime.fromtimestamp(emulator.now() - 86_400, UTC),
             InstanceTypes=["m5.xlarge"],
             ProductDescriptions=["Linux/UNIX"],
         )
         prices = [float(row["SpotPrice"]) for row in answer["SpotPriceHistory"]]
+    (product,) = map(json.loads, found)
+    assert product["version"].startswith("emulated: list price of ")
+    assert product["product"]["attributes"]["regionCode"] == "us-east-1"
+    assert {quota["QuotaCode"]: quota["Value"] for quota in quotas}["L-34B43A08"] == 7.5
     assert len({row["AvailabilityZone"] for row in answer["SpotPriceHistory"]}) == 6
     assert len(prices) > 6 * 4 and all(0.0575 <= price <= 0.1152 for price in prices)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 import typer
+from botocore.exceptions import BotoCoreError
 from typer.testing import CliRunner
 
 from servo_emr.cli.emulator import emulator
@@ -61,6 +64,28 @@ def test_a_signal_ends_it_with_all_processes_and_folders(tmp_path: Path, number:
         assert all(gone(pid) for pid in running)
         assert list(scratch.iterdir()) == []
         assert "Traceback" not in process.stderr
+
+
+def test_clients_that_ask_while_it_ends_are_no_defect() -> None:
+    with EmulatorProcess() as process:
+        emr = process.client("emr")
+        cluster = emr.run_job_flow(**job_flow())["JobFlowId"]
+        refused = threading.Event()
+
+        def poll() -> None:
+            with contextlib.suppress(BotoCoreError):
+                while True:
+                    emr.describe_cluster(ClusterId=cluster)
+            refused.set()
+
+        threads = [threading.Thread(target=poll) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(PATIENCE) == 0
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert refused.is_set() and "Traceback" not in process.stderr
 
 
 def test_killed_without_warning_it_leaves_neither_processes_nor_folders(tmp_path: Path) -> None:
@@ -190,8 +215,10 @@ def refused(*options: str) -> tuple[int, str]:
         (["--host", "example.com"], "--host example.com: an IPv4 address"),
         (["--faults", "/no/such.yaml"], "/no/such.yaml: cannot be read: No such file"),
         (["--prices", "/no/such.csv"], "/no/such.csv: the price list cannot be read"),
-        (["--spot-prices", "/no/such.csv"], "--spot-prices: needs --prices too"),
+        (["--spot-prices", "/no/such.csv"], "/no/such.csv: the spot prices cannot be read"),
+        (["--quotas", "/no/such.yaml"], "/no/such.yaml: the quotas cannot be read"),
         (["--speed", "-1"], "--speed -1.0"),
+        (["--speed", "1e9"], "--speed 1000000000.0: 0 to 1e+06"),
         (["--durations", "model", "--noise", "nan"], "--noise nan"),
         (["--durations", "model", "--process-cap", "soon"], "--process-cap soon"),
         (["--port", "70000"], "--port 70000"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import zipfile
@@ -109,6 +110,21 @@ def test_the_aws_command_works_on_the_emulators_s3(runner: Runner, endpoint: End
     ended = runner.run("bash", "-ec", line)
     assert (ended.status, endpoint.text(bucket, "a/f")) == (0, "text\n")
     assert ended.out.endswith(" f\n")
+
+
+def stat(path: Path) -> list[str]:
+    """State, parent and so on; nothing of a process that is gone."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def test_hundreds_of_steps_leave_no_zombies_behind(runner: Runner) -> None:
+    for _ in range(300):
+        assert runner.run("true").status == 0
+    mine = [process for process in map(stat, Path("/proc").glob("[0-9]*/stat")) if process[1:2] == [str(os.getpid())]]
+    assert [process[0] for process in mine].count("Z") < 200
 
 
 @pytest.mark.parametrize("name", ["yum", "dnf", "rpm", "systemctl"])

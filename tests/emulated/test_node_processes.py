@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.emulator.node.process import Process, start
+from servo_emr.emulator.node.process import Process, let_go_of_ended, start
 from tests.support.node import PATIENCE
 
 MARKS = {"TEST_NODE": "", "TEST_STEP": "s-1"}
@@ -182,6 +182,21 @@ def test_the_processes_of_another_step_live_on(launch: Callable[..., Process]) -
     one, other = launch(sleep), launch(sleep, step="s-10")
     one.kill()
     assert (one.poll(), other.poll()) == (-signal.SIGKILL, None)
+
+
+def test_of_those_that_have_ended_one_is_let_go_when_nothing_of_its_session_lives(
+    launch: Callable[..., Process], tmp_path: Path
+) -> None:
+    sleep = "import time; time.sleep(600)"
+    leaves = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleep!r}]).pid, flush=True)"
+    ended, running, parent = launch("pass", step="s-2"), launch(sleep, step="s-3"), launch(leaves)
+    wait_for(tmp_path / "s-1.out")
+    assert (ended.wait(PATIENCE), parent.wait(PATIENCE)) == (0, 0)
+    processes, deadline = [ended, running, parent], time.monotonic() + PATIENCE
+    while ended in processes and time.monotonic() < deadline:  # on a busy machine a look may be in vain
+        processes = let_go_of_ended(processes)
+    assert processes == [running, parent]
+    assert (ended.poll(), ended.session) == (0, None) and parent.session is not None
 
 
 def test_killing_what_has_ended_does_nothing(launch: Callable[..., Process]) -> None:

@@ -66,7 +66,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    "jar", ["script-runner.jar", "s3://us-east-1.elasticmapreduce/libs/script-runner/script-runner.jar"]
+    "jar", ["script-runner.jar", "s3n://us-east-1.elasticmapreduce/libs/script-runner/script-runner.jar"]
 )
 def test_a_script_in_s3_is_run_with_its_arguments(emulator: EmulatorProcess, jar: str) -> None:
     script = b'#!/bin/bash\necho "$# $1 $2"; /usr/bin/python3 -c "import sys; print(sys.prefix)"; exit 4\n'

@@ -83,6 +83,7 @@ def node_on(endpoint: Endpoint, root: Path) -> Iterator[Node]:
         region="us-east-1",
         cores=2,
         buckets=endpoint.buckets,
+        spark_defaults={},
     )
     try:
         yield node

@@ -19,7 +19,7 @@ from servo_emr.emulator.world.records import (
     Step,
     StepRequest,
 )
-from servo_emr.emulator.world.spot import SpotMarket
+from servo_emr.emulator.world.spot import CalmMarket, SpotMarket
 from servo_emr.emulator.world.world import World
 
 __all__ = [
@@ -127,7 +127,14 @@ def new_world(
     """A world at START; by default each step takes 600 s and each bootstrap action 45 s on W."""
     ids = Ids(seed)
     law = ModelDurations(ids, cores=lambda name: 4, law=Ernest(600, 0, 0, 0), noise=0.0)
-    return World(now=START, ids=ids, machine=machine, durations=durations or law, mishaps=mishaps, spot=spot)
+    return World(
+        now=START,
+        ids=ids,
+        machine=machine,
+        durations=durations or law,
+        mishaps=mishaps or ScriptedMishaps({}),
+        spot=spot or CalmMarket(),
+    )
 
 
 def step(

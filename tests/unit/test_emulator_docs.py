@@ -46,6 +46,7 @@ def test_the_options_and_their_defaults_are_those_of_the_command() -> None:
     options = {name: parameter.default.default for name, parameter in inspect.signature(emulator).parameters.items()}
     assert told.keys() == options.keys()
     shown = {"seed": "random", "cores": "2, or 1", "noise": "0.02", "process_cap": "30m"}
+    shown |= {"prices": "the package's table"}
     shown |= dict.fromkeys(("no_execute", "with_parent"), "off")
     expected = {
         name: shown.get(name) or (f"{value:g}" if isinstance(value, (int, float)) else value or "")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from servo_emr.emulator.faults.calls import CALL_KINDS
-from servo_emr.emulator.faults.phases import ERROR_CODES, PHASE_KINDS, REASON_CODES
+from servo_emr.emulator.faults.phases import ERROR_CODES, LOSS_CODES, PHASE_KINDS, REASON_CODES
 from servo_emr.emulator.faults.set import KINDS, Faults, WrongFault, load_faults
 from servo_emr.emulator.protocol.naming import SERVICES
 
@@ -93,7 +93,10 @@ def test_the_services_and_codes_are_those_that_are_told() -> None:
     told = re.search(r"any service: ([a-z0-9, -]+) and ([a-z-]+)\.", PAGE)
     assert told is not None
     assert [*told[1].split(", "), told[2]] == list(SERVICES)
-    codes = set(botocore.session.get_session().get_service_model("emr").shape_for("ClusterStateChangeReasonCode").enum)
+    model = botocore.session.get_session().get_service_model("emr")
+    losses = set(model.shape_for("InstanceStateChangeReasonCode").enum) - {"CLUSTER_TERMINATED"}
+    assert losses == set(LOSS_CODES) and all(f"`{code}`" in PAGE for code in losses)
+    codes = set(model.shape_for("ClusterStateChangeReasonCode").enum)
     assert set(REASON_CODES) == codes - {"USER_REQUEST"}
     assert len(ERROR_CODES) == 14 and "fourteen" in PAGE
     assert all(code.startswith(REASON_CODES) for code in ERROR_CODES)

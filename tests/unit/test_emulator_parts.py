@@ -9,6 +9,7 @@ from servo_emr.emulator.emr.pages import page
 from servo_emr.emulator.protocol.errors import AwsError
 from servo_emr.emulator.protocol.naming import operation_of, scope_of
 from servo_emr.emulator.protocol.shapes import Shapes
+from servo_emr.emulator.world.ids import Ids
 
 
 def test_pages_go_through_everything_once_even_when_things_appear_in_front() -> None:
@@ -99,6 +100,19 @@ def test_every_operation_that_the_emulator_has_is_one_of_emr() -> None:
 def test_a_request_that_does_not_fit_the_model_is_refused_by_member(document: object, complaint: str) -> None:
     with pytest.raises(AwsError, match=complaint):
         Shapes().check_request("ListSteps", document)
+
+
+def test_a_number_beyond_the_models_bounds_is_refused_by_member() -> None:
+    for number, complaint in ((0, "min value: 1"), (101, "'MaxResults' failed .* at most 100")):
+        with pytest.raises(AwsError, match=complaint):
+            Shapes().check_request("ListReleaseLabels", {"MaxResults": number})
+
+
+def test_private_addresses_come_again_only_after_all_of_them() -> None:
+    ids = Ids("tea")
+    addresses = [ids.private_ip() for _ in range(96 * 251)]
+    assert len(set(addresses)) == len(addresses) and ids.private_ip() == addresses[0]
+    assert all(0 <= int(part) <= 255 for address in addresses for part in address.split("."))
 
 
 def test_an_answer_that_the_model_does_not_have_is_a_defect() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servo_emr.emulator.prices.quotas import QUOTAS, QuotaApplication
+from servo_emr.emulator.prices.quotas import QUOTAS, QuotaApplication, load_quotas
 from servo_emr.emulator.protocol.errors import AwsError
 from tests.support.signed import ask
 
 
-def test_a_quota_has_the_value_that_it_was_given_and_awss_default_beside_it() -> None:
-    application = QuotaApplication(no_moto, {"L-1216C47A": 12.0})
+def test_a_quota_has_the_value_that_it_was_given_and_awss_default_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "quotas.yaml").write_text("L-1216C47A: 12\n")
+    application = QuotaApplication(no_moto, load_quotas(tmp_path / "quotas.yaml"))
     request = {"ServiceCode": "ec2", "QuotaCode": "L-1216C47A"}
     target = "ServiceQuotasV20190624.{}".format
     applied = ask(application, "servicequotas", target("GetServiceQuota"), request)["Quota"]
@@ -42,14 +44,31 @@ def test_a_quota_of_another_service_is_asked_of_whoever_else_answers_and_is_stil
         return [b'{"Quota": {"Value": 5.0}}']
 
     request = {"ServiceCode": "vpc", "QuotaCode": "L-F678F1CE"}
-    answer = ask(QuotaApplication(others), "servicequotas", "ServiceQuotasV20190624.GetServiceQuota", request)
+    answer = ask(QuotaApplication(others, {}), "servicequotas", "ServiceQuotasV20190624.GetServiceQuota", request)
     assert answer == {"Quota": {"Value": 5.0}} and [json.loads(body) for body in asked] == [request]
 
 
-@pytest.mark.parametrize(("values", "said"), [({"L-0": 1.0}, "L-0: unknown"), ({"L-1216C47A": -1.0}, "0 or more")])
-def test_a_quota_that_is_none_is_refused_at_the_start(values: dict[str, float], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        QuotaApplication(no_moto, values)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("L-0: 1", "quota L-0: unknown; known are L-1216C47A"),
+        ("L-1216C47A: -1", "quota L-1216C47A: -1; a number of vCPUs"),
+        ("L-1216C47A: many", "quota L-1216C47A: 'many'; a number"),
+        ("L-1216C47A: yes", "quota L-1216C47A: True; a number"),
+        ("L-1216C47A: .inf", "quota L-1216C47A: inf; a number"),
+        ("- L-1216C47A", "write a line for each quota"),
+        ("", "write a line for each quota"),
+        ("{", "not YAML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_that_has_no_quotas_is_refused_in_one_line(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "quotas.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        load_quotas(path)
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
 def no_moto(environ: Any, start_response: Any) -> list[bytes]:

@@ -17,7 +17,9 @@ from servo_emr.emulator.prices.table import PriceList, RegionPrices, TypePrice
 COLUMNS = "instance_type,availability_zone,timestamp,price\n"
 START = 1_900_000_000.7
 M5 = TypePrice("m5.xlarge", 4, 16.0, 0.192, 0.048)
-LIST = PriceList({"us-east-1": RegionPrices("us-east-1", "2031-01-02", "2031-01-02", {"m5.xlarge": M5}, {})})
+LIST = PriceList(
+    {"us-east-1": RegionPrices("us-east-1", "list of 2031-01-02", "list of 2031-01-02", {"m5.xlarge": M5}, {})}
+)
 
 
 @st.composite
@@ -125,14 +127,25 @@ def test_a_bid_without_prices_to_hold_it_against_is_never_met(tmp_path: Path) ->
     for region, zone, name, bid in (
         ("us-east-1", "us-east-1b", "m5.xlarge", 9.0),  # no such pool in the history
         ("us-east-1", "us-east-1a", "r5.xlarge", 9.0),
-        ("eu-west-1", "us-east-1a", "m5.xlarge", 9.0),  # the zone is another region's
+        ("us-east-1", "eu-west-1a", "m5.xlarge", 9.0),  # the zone is another region's
         ("us-east-1", "us-east-1a", "c5.large", None),  # no on-demand price is known
     ):
         assert market.met_at(region, zone, name, bid, START) == math.inf
         assert market.exceeded_at(region, zone, name, bid, START) == math.inf
+
+
+def test_what_no_price_at_all_is_known_of_is_always_there(tmp_path: Path) -> None:
+    given = given_market(tmp_path, "m5.xlarge,us-east-1a,+0,0.01\nm5.xlarge,eu-west-1a,+60,0.01\n")
     invented = open_market(None, LIST, seed="s", start=START)
-    assert invented.met_at("us-east-1", "us-east-1a", "c5.large", 9.0, START) == math.inf
-    assert invented.met_at("eu-west-1", "eu-west-1a", "m5.xlarge", 9.0, START) == math.inf
+    elsewhere = ("ap-south-1", "ap-south-1a", "m5.xlarge")
+    unlisted = ("us-east-1", "us-east-1a", "c5.large")
+    for market, pool in ((given, elsewhere), (invented, elsewhere), (invented, unlisted)):
+        assert market.met_at(*pool, None, START) == START
+        assert market.exceeded_at(*pool, None, START) == math.inf
+        assert market.pool(*pool) is None
+    # A region of the history alone has prices, and one of the list alone has them too.
+    assert given.met_at("eu-west-1", "eu-west-1b", "m5.xlarge", 9.0, START) == math.inf
+    assert given.met_at("eu-west-1", "eu-west-1a", "m5.xlarge", 9.0, START) == math.floor(START) + 60
 
 
 @given(st.text("abc", max_size=3), st.sampled_from("abcdef"), st.floats(1.6e9, 2.2e9))

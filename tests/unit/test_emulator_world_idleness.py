@@ -11,8 +11,8 @@ from tests.support.world import ScriptedMachine, launch, new_world, run_until, r
 LONG = 100_000.0
 
 
-def request(*args: str, jar: str = "command-runner.jar") -> StepRequest:
-    return StepRequest("s", jar, args, "CONTINUE")
+def request(*args: str) -> StepRequest:
+    return StepRequest("s", "command-runner.jar", args, "CONTINUE")
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,13 @@ def request(*args: str, jar: str = "command-runner.jar") -> StepRequest:
         (request("run-example", "SparkPi", "10"), True),
         (request("bash", "-c", "aws s3 cp s3://b/j.py . && spark-submit j.py"), True),
         (request("sudo", "-u", "hadoop", "hadoop", "fs", "-ls"), True),
-        (request("WordCount", "s3://b/in", jar="s3://b/job.jar"), True),
         (request("spark-submit", "--master", "local[4]", "job.py"), False),
         (request("bash", "-c", "spark-submit --master=local j.py"), False),
         (request("bash", "-c", "python3 train.py > spark-submit.log"), False),
         (request("python3", "spark-submit"), False),
         (request("papermill", "in.ipynb", "out.ipynb", "-p", "engine", "pyspark"), False),
         (request("aws", "s3", "ls"), False),
-        (request("s3://b/run.sh", jar="s3://us-east-1.elasticmapreduce/libs/script-runner/script-runner.jar"), False),
+        (StepRequest("s", "script-runner.jar", ("s3://b/spark-submit",), "CONTINUE", script=True), False),
     ],
 )
 def test_what_keeps_yarn_busy(asked_for: StepRequest, yarn: bool) -> None:

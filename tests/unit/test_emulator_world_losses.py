@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from servo_emr.emulator.world.mishaps import LoseInstances, NoCapacity, Phase
-from servo_emr.emulator.world.records import FleetRequest, FleetType, Reason
+from servo_emr.emulator.world.records import FleetRequest, FleetType, GroupRequest, Reason
 from tests.support.world import (
     PRIMARY_FLEET,
     START,
@@ -152,14 +152,18 @@ def test_an_instance_lost_while_the_cluster_starts_delays_it_and_one_lost_while_
 def test_a_group_that_gives_up_is_suspended_until_it_is_resized() -> None:
     lost = LoseInstances(100, "CORE", reason=Reason("BOOTSTRAP_FAILURE", "bad node"), replaced=False)
     world, cluster = unlucky(launch(keep_alive=True), Phase.RUNNING, lost)
-    run_until(world, 3000)
     core = cluster.groups[1]
-    assert (core.state, core.requested, cluster.state) == ("SUSPENDED", 2, "WAITING")
+    run_until_state(world, cluster, "WAITING")
+    world.resize_group(cluster, core, 3)
+    run_until(world, 3000)
+    assert (core.state, core.requested, cluster.state) == ("SUSPENDED", 3, "WAITING")
+    assert [each.state for each in cluster.instances] == ["RUNNING"] * 3 + ["TERMINATED"], "the newest is lost"
+    assert cluster.instances[-1].reason.code == "BOOTSTRAP_FAILURE"
     assert core.reason.code == "INSTANCE_FAILURE"
-    world.resize_group(cluster, core, 2)
+    world.resize_group(cluster, core, 3)
     assert core.state == "RESIZING"
     run_until(world, 4000)
-    assert (core.state, core.reason.code, len(cluster.instances)) == ("RUNNING", None, 4)
+    assert (core.state, core.reason.code, len(cluster.instances)) == ("RUNNING", None, 5)
 
 
 def test_a_running_cluster_without_capacity_resizes_for_ever() -> None:
@@ -170,3 +174,14 @@ def test_a_running_cluster_without_capacity_resizes_for_ever() -> None:
     world.resize_group(cluster, core, 5)
     run_until(world, LONG)
     assert (core.state, len(cluster.instances)) == ("RESIZING", 3)
+
+
+def test_what_a_cluster_lacks_a_group_that_is_added_later_lacks_too() -> None:
+    world, cluster = unlucky(launch(keep_alive=True), Phase.RUNNING, NoCapacity("TASK", "SPOT"))
+    run_until_state(world, cluster, "WAITING")
+    spot, on_demand = (
+        world.add_group(cluster, GroupRequest("TASK", "m5.xlarge", 1, market)) for market in ("SPOT", "ON_DEMAND")
+    )
+    run_until(world, LONG)
+    assert {each.collection_id for each in cluster.instances if each.role == "TASK"} == {on_demand.id}
+    assert (spot.state, on_demand.state) == ("PROVISIONING", "RUNNING")

@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 
 from servo_emr.emulator.world.durations import Planned
+from servo_emr.emulator.world.mishaps import EndStep, Phase
 from servo_emr.emulator.world.records import Cluster, Step
-from tests.support.world import START, ScriptedMachine, launch, new_world, run_until, run_until_state, states, step
+from tests.support.world import (
+    START,
+    ScriptedMachine,
+    launch,
+    new_world,
+    run_until,
+    run_until_state,
+    states,
+    step,
+    unlucky,
+)
 
 LONG = 100_000.0
 
@@ -66,6 +77,32 @@ def test_a_planned_failure_fails_the_step_whatever_its_process_did() -> None:
     (job,) = cluster.steps
     assert (job.state, job.failure and job.failure.message) == ("FAILED", "out of memory")
     assert job.timeline.began is not None and job.timeline.ended == pytest.approx(job.timeline.began + 120)
+
+
+def test_a_step_that_is_to_fail_anyway_fails_at_its_time_and_w_does_not_wait_for_its_process() -> None:
+    machine = ScriptedMachine()
+    world = new_world(machine, ByName(job=Planned(120, "out of memory"), missing=Planned(0, "no runtime")))
+    cluster = world.launch(launch(step("job", "hold"), step("missing", "hold")))
+    run_until(world, LONG)
+    assert [(each.state, each.failure and each.failure.message) for each in cluster.steps] == [
+        ("FAILED", "out of memory"),
+        ("FAILED", "no runtime"),
+    ]
+    lines = [each.timeline for each in cluster.steps]
+    took = [line.ended - line.began for line in lines if line.began is not None and line.ended is not None]
+    assert took == pytest.approx([120, 0])
+    assert machine.jobs["job"].killed and machine.jobs["missing"].killed
+    assert (machine.published, machine.shut, cluster.state) == (["job", "missing"], [cluster.id], "TERMINATED")
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "INTERRUPTED"])
+def test_a_mishap_at_the_end_of_a_step_comes_at_its_time_and_w_does_not_wait_for_its_process(state: str) -> None:
+    machine = ScriptedMachine()
+    world, cluster = unlucky(launch(step("job", "hold")), Phase.STEP, EndStep(None, state), machine=machine)
+    run_until(world, LONG)
+    (job,) = cluster.steps
+    assert job.timeline.began is not None and job.timeline.ended == pytest.approx(job.timeline.began + 600)
+    assert (job.state, machine.jobs["job"].killed, cluster.state) == (state, True, "TERMINATED")
 
 
 def test_cancelling_a_running_step_is_no_failure() -> None:

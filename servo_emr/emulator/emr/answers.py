@@ -79,11 +79,7 @@ def describe_step(step: Step) -> dict[str, Any]:
             "StateChangeReason": describe_reason(step.reason),
             "FailureDetails": failure
             and {"Reason": failure.reason, "Message": failure.message, "LogFile": failure.log_file},
-            "Timeline": {
-                "CreationDateTime": step.timeline.created,
-                "StartDateTime": step.timeline.began,
-                "EndDateTime": step.timeline.ended,
-            },
+            "Timeline": describe_timeline(step.timeline, began="StartDateTime"),
         },
     }
 

@@ -74,6 +74,7 @@ def parse_launch(document: Mapping[str, Any], region: str, regions: Regions) -> 
         subnet=place.subnet,
         zone=place.zone,
         tags=parse_tags(document.get("Tags", ())),
+        spark_defaults=_spark_defaults(document.get("Configurations", ())),
         attributes=_attributes(document, instances),
         ec2_attributes={name: instances[name] for name in _INSTANCES_GIVEN_BACK if name in instances}
         | {"IamInstanceProfile": document["JobFlowRole"]}
@@ -154,6 +155,14 @@ def _attributes(document: Mapping[str, Any], instances: Mapping[str, Any]) -> di
     }
 
 
+def _spark_defaults(documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    defaults: dict[str, str] = {}
+    for document in documents:
+        if document.get("Classification") == "spark-defaults":
+            defaults |= document.get("Properties", {})
+    return defaults
+
+
 def _release(document: Mapping[str, Any], region: str, regions: Regions) -> str:
     release = document.get("ReleaseLabel")
     if not release:
@@ -183,7 +192,10 @@ def _bootstraps(documents: Sequence[Mapping[str, Any]]) -> tuple[Bootstrap, ...]
         script = document["ScriptBootstrapAction"]
         if not script["Path"].startswith("s3://"):
             raise not_modelled(f"the bootstrap action path {script['Path']!r}, only s3://bucket/key")
-        actions.append(Bootstrap(document["Name"], script["Path"], tuple(script.get("Args", ()))))
+        args = tuple(script.get("Args", ()))
+        if any("\0" in word for word in (script["Path"], *args)):
+            raise validation(f"The bootstrap action {document['Name']!r}: an argument holds a NUL character.")
+        actions.append(Bootstrap(document["Name"], script["Path"], args))
     return tuple(actions)
 
 

@@ -15,8 +15,8 @@ __all__ = ["STEP_LIMIT", "check_actions", "parse_steps"]
 STEP_LIMIT = 256
 _STEP_CHARACTERS = 10_240
 _COMMAND_RUNNER = "command-runner.jar"
-# Under its bare name, or where each region's copy of it lies.
-_SCRIPT_RUNNER = re.compile(r"(s3://([a-z0-9-]+\.)?elasticmapreduce/libs/script-runner/)?script-runner\.jar")
+# Under its bare name, or where each region's copy of it lies; older clients write s3n://.
+_SCRIPT_RUNNER = re.compile(r"(s3n?://([a-z0-9-]+\.)?elasticmapreduce/libs/script-runner/)?script-runner\.jar")
 
 
 def parse_steps(documents: Sequence[Mapping[str, Any]]) -> tuple[StepRequest, ...]:
@@ -41,10 +41,11 @@ def _step(document: Mapping[str, Any], index: int) -> StepRequest:
     jar_step = document["HadoopJarStep"]
     refuse_others(jar_step, ("Jar", "Args"), f"step {index}: HadoopJarStep")
     jar, args = jar_step["Jar"], tuple(jar_step.get("Args", ()))
+    script = _SCRIPT_RUNNER.fullmatch(jar) is not None
     if jar == _COMMAND_RUNNER:
         if not args:
             raise validation(f"Step {index}: {_COMMAND_RUNNER} needs Args, the command to run.")
-    elif _SCRIPT_RUNNER.fullmatch(jar):
+    elif script:
         if not args or not args[0].startswith(("s3://", "s3n://", "s3a://")):
             raise validation(f"Step {index}: script-runner.jar needs Args, the first being a script in S3.")
     else:
@@ -53,4 +54,4 @@ def _step(document: Mapping[str, Any], index: int) -> StepRequest:
         raise validation(f"Step {index}: the strings of its HadoopJarStep exceed {_STEP_CHARACTERS} characters.")
     if any("\0" in arg for arg in args):
         raise validation(f"Step {index}: an argument holds a NUL character.")
-    return StepRequest(document["Name"], jar, args, document.get("ActionOnFailure", "CONTINUE"))
+    return StepRequest(document["Name"], jar, args, document.get("ActionOnFailure", "CONTINUE"), script)

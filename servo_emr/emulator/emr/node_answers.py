@@ -18,6 +18,7 @@ __all__ = [
     "describe_reason",
     "describe_timeline",
     "private_dns",
+    "told",
 ]
 
 
@@ -79,12 +80,18 @@ def describe_reason(reason: Reason) -> dict[str, Any]:
     return {"Code": reason.code, "Message": reason.message}
 
 
-def describe_timeline(timeline: Timeline) -> dict[str, Any]:
+def describe_timeline(timeline: Timeline, *, began: str = "ReadyDateTime") -> dict[str, Any]:
+    """`began`: what the member is called that says when it was ready, or started."""
     return {
-        "CreationDateTime": timeline.created,
-        "ReadyDateTime": timeline.began,
-        "EndDateTime": timeline.ended,
+        "CreationDateTime": told(timeline.created),
+        began: None if timeline.began is None else told(timeline.began),
+        "EndDateTime": None if timeline.ended is None else told(timeline.ended),
     }
+
+
+def told(at: float) -> float:
+    """A point on W as EMR tells it: in whole milliseconds."""
+    return round(at, 3)
 
 
 def private_dns(instance: Instance, region: str) -> str:

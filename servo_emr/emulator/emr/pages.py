@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from servo_emr.emulator.protocol.errors import invalid_request
@@ -36,7 +37,7 @@ def page(
         if position is None:
             raise invalid_request(f"Marker '{marker}' is not valid.")
         start = position + 1
-    kept = [item for item in items[start:] if keep(item)]
+    kept = list(islice((item for item in islice(items, start, None) if keep(item)), size + 1))
     chosen = kept[:size]
     more = len(kept) > size
     return chosen, base64.urlsafe_b64encode(key(chosen[-1]).encode()).decode() if more else None

@@ -47,8 +47,8 @@ def list_clusters(call: Call) -> Document:
         lambda cluster: cluster.id,
         keep=lambda cluster: (
             call.sees(cluster)
-            and (after is None or cluster.timeline.created >= after)
-            and (before is None or cluster.timeline.created <= before)
+            and (after is None or node_answers.told(cluster.timeline.created) >= after)
+            and (before is None or node_answers.told(cluster.timeline.created) <= before)
             and (not states or cluster.state in states)
         ),
     )
@@ -91,16 +91,16 @@ def list_instances(call: Call) -> Document:
     cluster = call.cluster(call.document["ClusterId"])
     states = call.document.get("InstanceStates")
     roles, collection = _wanted_instances(call, cluster)
-    since = call.world.now - _ENDED_INSTANCES_LISTED
+    listed = _listed(cluster, call.world.now - _ENDED_INSTANCES_LISTED)
     chosen, marker = page(
-        cluster.instances[-_INSTANCES_LIMIT:],
+        cluster.instances,
         call.document.get("Marker"),
         lambda instance: instance.id,
         keep=lambda instance: (
             (not roles or instance.role in roles)
             and (not states or instance.state in states)
             and (collection is None or instance.collection_id == collection)
-            and (instance.timeline.ended is None or instance.timeline.ended >= since)
+            and instance.id in listed
         ),
     )
     return {"Instances": [node_answers.describe_instance(instance, cluster) for instance in chosen], "Marker": marker}
@@ -156,6 +156,13 @@ def describe_release_label(call: Call) -> Document:
     # Which versions of which applications AWS put into a release is not in any list that the emulator has.
     label = call.document.get("ReleaseLabel")
     return {"ReleaseLabel": _release(call, label if label is not None else call.regions.releases(call.region)[0])}
+
+
+def _listed(cluster: Cluster, since: float) -> frozenset[str]:
+    """Ids of the instances that are there and, as far as a list goes, of those that ended last, not before `since`."""
+    there = [row.id for row in cluster.instances if row.timeline.ended is None]
+    ended = [row.id for row in cluster.instances if row.timeline.ended is not None and row.timeline.ended >= since]
+    return frozenset(there + ended[max(0, len(there) + len(ended) - _INSTANCES_LIMIT) :])
 
 
 def _wanted_instances(call: Call, cluster: Cluster) -> tuple[list[str] | None, str | None]:

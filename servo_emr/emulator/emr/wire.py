@@ -72,7 +72,11 @@ class EmrApplication:
 
 
 def _document(environ: WSGIEnvironment) -> object:
+    body: bytes = environ["wsgi.input"].read()
     try:
-        return json.loads(environ["wsgi.input"].read() or b"{}")
+        document = json.loads(body or b"{}")
+        if b"\\ud" in body.lower():  # half of a character is JSON, and nothing that a file or a process can be given
+            json.dumps(document, ensure_ascii=False).encode()
     except ValueError as error:
         raise AwsError("SerializationException", f"The request is not JSON: {error}") from None
+    return document

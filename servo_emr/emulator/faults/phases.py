@@ -25,7 +25,7 @@ from servo_emr.emulator.world.mishaps import (
 )
 from servo_emr.emulator.world.records import Cluster, ErrorDetail, Reason
 
-__all__ = ["ERROR_CODES", "PHASE_KINDS", "REASON_CODES", "PhaseFault"]
+__all__ = ["ERROR_CODES", "LOSS_CODES", "PHASE_KINDS", "REASON_CODES", "PhaseFault"]
 
 REASON_CODES = (
     "ALL_STEPS_COMPLETED",
@@ -56,6 +56,14 @@ ERROR_CODES = (
 )
 """Every code of ErrorDetails that AWS documents. Each begins with the reason's code that it comes with."""
 
+LOSS_CODES = {
+    "BOOTSTRAP_FAILURE": "The instance failed its bootstrap actions",
+    "INSTANCE_FAILURE": "The instance was lost",
+    "INTERNAL_ERROR": "The instance was lost by an internal error",
+    "VALIDATION_ERROR": "The instance could not be launched",
+}
+"""Codes of an instance's StateChangeReason, each with its message; CLUSTER_TERMINATED is no loss."""
+
 _ROLES = ("CORE", "MASTER", "TASK")
 _LONG = (Phase.PROVISIONING, Phase.BOOTSTRAPPING, Phase.STEP, Phase.TERMINATING)  # the phases that can last longer
 _LIVING = (Phase.PROVISIONING, Phase.BOOTSTRAPPING, Phase.RUNNING, Phase.STEP)
@@ -67,7 +75,6 @@ _QUOTA = (
     "choose a different instance type and retry the request."
 )
 _RECLAIMED = Reason("INSTANCE_FAILURE", "The Spot instance was reclaimed by Amazon EC2")
-_LOST = Reason("INSTANCE_FAILURE", "The instance was lost")
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,9 @@ def _role(keys: Keys) -> str:
 
 
 def _no_capacity(keys: Keys) -> PhaseFault:
+    phase = _phase(keys, (Phase.PROVISIONING, Phase.RUNNING), Phase.PROVISIONING)
     mishap = NoCapacity(keys.choice("role", _ROLES, None), keys.choice("market", ("ON_DEMAND", "SPOT"), None))
-    return _fault(keys, Phase.PROVISIONING, lambda cluster: mishap)
+    return _fault(keys, phase, lambda cluster: mishap)
 
 
 def _delay(keys: Keys) -> PhaseFault:
@@ -157,21 +165,27 @@ def _user_terminates(keys: Keys) -> PhaseFault:
     return _fault(keys, phase, lambda cluster: mishap)
 
 
-def _lose(market: str | None, reason: Reason) -> Callable[[Keys], PhaseFault]:
-    def parse(keys: Keys) -> PhaseFault:
-        phase = _phase(keys, _UP, Phase.RUNNING)
-        mishap = LoseInstances(
-            role=_role(keys),
-            after=keys.delay("after", 0.0),
-            count=keys.count("count", 1),
-            replaced=keys.flag("replaced", True),
-            interrupts=keys.flag("interrupts", False),
-            market=market,
-            reason=reason,
-        )
-        return _fault(keys, phase, lambda cluster: mishap)
+def _lose_instance(keys: Keys) -> PhaseFault:
+    code = keys.choice("code", LOSS_CODES, "INSTANCE_FAILURE")
+    return _lose(keys, None, Reason(code, LOSS_CODES[code]))
 
-    return parse
+
+def _reclaim_spot(keys: Keys) -> PhaseFault:
+    return _lose(keys, "SPOT", _RECLAIMED)
+
+
+def _lose(keys: Keys, market: str | None, reason: Reason) -> PhaseFault:
+    phase = _phase(keys, _UP, Phase.RUNNING)
+    mishap = LoseInstances(
+        role=_role(keys),
+        after=keys.delay("after", 0.0),
+        count=keys.count("count", 1),
+        replaced=keys.flag("replaced", True),
+        interrupts=keys.flag("interrupts", False),
+        market=market,
+        reason=reason,
+    )
+    return _fault(keys, phase, lambda cluster: mishap)
 
 
 def _end_step(keys: Keys) -> PhaseFault:
@@ -237,11 +251,11 @@ PHASE_KINDS: Mapping[str, Callable[[Keys], PhaseFault]] = {
     "end-step": _end_step,
     "ignore-termination": _ignore_termination,
     "logs": _logs,
-    "lose-instance": _lose(None, _LOST),
+    "lose-instance": _lose_instance,
     "no-capacity": _no_capacity,
     "protect": _protect,
     "quota": _quota,
-    "reclaim-spot": _lose("SPOT", _RECLAIMED),
+    "reclaim-spot": _reclaim_spot,
     "stuck": _stuck,
     "user-terminates": _user_terminates,
 }

@@ -89,4 +89,4 @@ def _stamp(moment: float | None) -> str:
     """A point on W as EMR writes it."""
     if moment is None:
         return "-"
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(round(moment, 3), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from servo_emr.emulator.node.overlay import make_overlay
-from servo_emr.emulator.node.process import Process, kill_all, start
+from servo_emr.emulator.node.process import Process, kill_all, let_go_of_ended, start
 from servo_emr.emulator.node.shims import PROGRAMS, write_shims
 from servo_emr.emulator.node.shims.script import localise
 from servo_emr.emulator.node.spark import SparkHome, find_spark, write_configuration
@@ -48,6 +48,8 @@ _COMMAND_FOLDERS = ("/usr/bin", "/usr/local/bin", "/usr/lib/spark/bin")
 _NODE_MARK = "SERVO_EMR_NODE"
 _PROCESS_MARK = "SERVO_EMR_NODE_PROCESS"
 
+_FEW = 64  # processes, until it is looked which of them have ended
+
 _SAFE_PATH = re.compile(r"/[\w./+@-]+")
 _SAFE_MARK = re.compile(r"\w[\w.-]*")
 
@@ -67,12 +69,14 @@ class Node:
         region: str,
         cores: int,
         buckets: Callable[[], Sequence[str]],
+        spark_defaults: Mapping[str, str],
     ) -> None:
         """Make the scratch folder `root`, which must not exist yet.
 
         `endpoint` is the emulator's own http://127.0.0.1:N, `cores` the task slots of its Spark; `buckets` gives the
-        names of the buckets that there are, and is asked at each start. Raises ValueError for a path that scripts could
-        not hold unquoted, and RuntimeError on a system without /proc.
+        names of the buckets that there are, and is asked at each start; `spark_defaults` are properties that its Spark
+        is to have. Raises ValueError for a path that scripts could not hold unquoted, and RuntimeError on a system
+        without /proc.
         """
         root = root.absolute()
         if not _SAFE_PATH.fullmatch(str(root)):
@@ -87,9 +91,11 @@ class Node:
         self._folders = {"/home/hadoop": str(self._home), "/mnt/var/lib/info": str(root / "info")}
         self._lock = threading.Lock()
         self._processes: list[Process] = []
+        self._most = _FEW
         self._destroyed = False
         spark = find_spark()
         self._build(cluster_id, spark)
+        self._spark_defaults = {name: localise(value, self._folders) for name, value in spark_defaults.items()}
         self._environment = self._make_environment(region, spark)
 
     def _build(self, cluster_id: str, spark: SparkHome | None) -> None:
@@ -166,12 +172,17 @@ class Node:
         with self._lock:
             if self._destroyed:
                 raise RuntimeError(f"the node in {self._root} has been destroyed")
+            if len(self._processes) >= self._most:
+                # Each ended one is a zombie of this machine. Amortised, looking at all of them costs O(1) a start.
+                self._processes = let_go_of_ended(self._processes)
+                self._most = max(_FEW, 2 * len(self._processes))
             write_configuration(
                 self._spark_conf,
                 cores=self._cores,
                 endpoint=self._endpoint,
                 buckets=buckets,
                 temporary=self._temporary,
+                given=self._spark_defaults,
             )
             folder = self._root / "work" / mark
             folder.mkdir()

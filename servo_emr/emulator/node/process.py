@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Process", "ProcessesRemain", "kill_all", "start"]
+__all__ = ["Process", "ProcessesRemain", "kill_all", "let_go_of_ended", "start"]
 
 _PROC = Path("/proc")
 _PATIENCE = 30.0  # real seconds that killed processes get; only one stuck in the kernel needs more than a few
@@ -121,6 +121,26 @@ def kill_all(marks: Mapping[str, str], processes: Sequence[Process]) -> None:
             pids = sorted(seen.name.pid for seen in members)
             raise ProcessesRemain(f"processes {pids} of {dict(marks)} are still there {_PATIENCE:.0f} s after SIGKILL")
         time.sleep(0.01)
+
+
+def let_go_of_ended(processes: Sequence[Process]) -> list[Process]:
+    """Give back the numbers of those that have ended and of whose session nothing lives; the others.
+
+    None are when something ended while we looked: it may have left a child in one of the sessions, not yet to be seen.
+    """
+    ended = [process for process in processes if process.poll() is not None]
+    living = set()
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            seen = _look(int(entry.name))
+            if seen is None:
+                return list(processes)
+            if not seen.dead:
+                living.add(seen.session)
+    gone = {process for process in ended if process.session not in living}
+    for process in gone:
+        process.let_go()
+    return [process for process in processes if process not in gone]
 
 
 def _send(number: signal.Signals, seen: _Seen) -> None:

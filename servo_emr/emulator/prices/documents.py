@@ -51,12 +51,16 @@ _FAMILIES = {
 
 @dataclass(frozen=True)
 class Product:
-    """A product before it is a document. `terms`: by kind ("OnDemand", "Reserved"), by offer, the price dimensions."""
+    """A product before it is a document. `terms`: by kind ("OnDemand", "Reserved"), by offer, the price dimensions.
+
+    `source`: what the list that it is made of says of itself.
+    """
 
     service: str
     family: str
     attributes: Mapping[str, str]
     day: str
+    source: str
     terms: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
     @property
@@ -85,7 +89,7 @@ class Product:
             "product": {"productFamily": self.family, "attributes": dict(self.attributes), "sku": sku},
             "serviceCode": self.service,
             "terms": terms,
-            "version": self.day.replace("-", "") + "000000",
+            "version": f"emulated: {self.source}",  # AWS has a number there: nobody is to take this for its list
             "publicationDate": f"{self.day}T00:00:00Z",
         }
 
@@ -205,7 +209,7 @@ def _instances(region: RegionPrices, place: Mapping[str, str], prefix: str, pric
         terms = {"OnDemand": _on_demand(value, "Hrs", f"${value:g} per {words} {price.name} Instance Hour")}
         if not difference:
             terms["Reserved"] = _reserved(price)
-        yield Product(EC2, "Compute Instance", attributes, region.ec2_day, terms)
+        yield Product(EC2, "Compute Instance", attributes, region.ec2_day, region.ec2, terms)
 
 
 def _emr(region: RegionPrices, place: Mapping[str, str], prefix: str, price: TypePrice) -> Iterator[Product]:
@@ -227,7 +231,7 @@ def _emr(region: RegionPrices, place: Mapping[str, str], prefix: str, price: Typ
             "operation": "",
         }
         terms = {"OnDemand": _on_demand(value, "Hrs", f"${value:g} per hour for {software} {price.name}")}
-        yield Product(EMR, "Elastic Map Reduce Instance", attributes, region.fee_day, terms)
+        yield Product(EMR, "Elastic Map Reduce Instance", attributes, region.fee_day, region.fee, terms)
 
 
 # By rate: family, usage type, unit, how many of our units one of AWS's is, where the range begins, attributes.
@@ -261,6 +265,5 @@ def _volumes(region: RegionPrices, place: Mapping[str, str], prefix: str) -> Ite
             **more,
         }
         description = f"${price:g} per {_OURS[family]} of {volume} - {place['location']}"
-        yield Product(
-            EC2, family, attributes, region.ec2_day, {"OnDemand": _on_demand(price * factor, unit, description, begin)}
-        )
+        terms = {"OnDemand": _on_demand(price * factor, unit, description, begin)}
+        yield Product(EC2, family, attributes, region.ec2_day, region.ec2, terms)

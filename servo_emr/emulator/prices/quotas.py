@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from servo_emr.emulator.protocol.errors import AwsError
 from servo_emr.emulator.protocol.json_service import JsonService, page
@@ -19,7 +23,7 @@ from servo_emr.emulator.region import ACCOUNT
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["QUOTAS", "QuotaApplication"]
+__all__ = ["QUOTAS", "QuotaApplication", "load_quotas"]
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,13 @@ class QuotaApplication:
     """A WSGI application for requests signed for "servicequotas".
 
     Answers GetServiceQuota, GetAWSDefaultServiceQuota, ListServiceQuotas and ListAWSDefaultServiceQuotas about EC2 and
-    EMR; a request about another service goes to `others`. `values` replace applied values, by code, in vCPUs; the
-    same in every region. Raises ValueError for a code that is not in QUOTAS, and for a value below 0.
+    EMR; a request about another service goes to `others`. `values` replace applied values, as `load_quotas` gives
+    them; they are the same in every region.
     """
 
-    def __init__(self, others: WSGIApplication, values: Mapping[str, float] | None = None) -> None:
+    def __init__(self, others: WSGIApplication, values: Mapping[str, float]) -> None:
         self._others = others
-        self._applied = {code: quota.applied for code, quota in QUOTAS.items()}
-        for code, value in (values or {}).items():
-            if code not in QUOTAS:
-                raise ValueError(f"quota {code}: unknown; known are {', '.join(QUOTAS)}")
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"quota {code}: {value:g} vCPUs; a number, 0 or more")
-            self._applied[code] = value
+        self._applied = {code: values.get(code, quota.applied) for code, quota in QUOTAS.items()}
         self._defaults = {code: quota.default for code, quota in QUOTAS.items()}
         self._operations = {
             "GetServiceQuota": lambda region, request: self._get(region, request, self._applied),
@@ -93,6 +91,28 @@ class QuotaApplication:
         codes = [code for code in values if wanted in (None, code)] if request["ServiceCode"] == "ec2" else []
         chosen, token = page(codes, request, "InvalidPaginationTokenException")
         return {"Quotas": [_document(region, code, values[code]) for code in chosen], "NextToken": token}
+
+
+def load_quotas(path: Path) -> Mapping[str, float]:
+    """Applied values in vCPUs by code, from a YAML mapping such as `L-1216C47A: 64`.
+
+    Raises:
+        ValueError: the file cannot be read or is no such mapping; the message names file, code and what belongs there.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: the quotas cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: write a line for each quota, such as L-1216C47A: 64")
+    for code, value in values.items():
+        if code not in QUOTAS:
+            raise ValueError(f"{path}: quota {code}: unknown; known are {', '.join(QUOTAS)}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise ValueError(f"{path}: quota {code}: {value!r}; a number of vCPUs, 0 or more")
+    return {code: float(value) for code, value in values.items()}
 
 
 def _service_of(body: bytes) -> str | None:

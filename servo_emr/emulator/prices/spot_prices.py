@@ -5,8 +5,9 @@ type with a list price has a pool in every zone: INVENTED prices, each between 3
 changing every two to six hours, the same for the same seed, pool and W, and coming again after 64 changes. They are
 nobody's market data and never above the on-demand price.
 
-A bid for a pool without prices is never met; neither is a bid of the on-demand price where no list price is known.
-Knows no clusters and no documents.
+In a given history a bid for a pool without prices is never met; neither is a bid of the on-demand price where no list
+price is known. What nothing at all is known of is always there: a region that neither the history nor the list of
+prices has, and without a history a type without a list price. Knows no clusters and no documents.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Protocol
 
 from servo_emr.emulator.prices.spot_steps import StepPrice
 from servo_emr.emulator.prices.table import PriceList
+from servo_emr.emulator.world.spot import CalmMarket
 
 __all__ = ["History", "Moment", "Pool", "SpotPrices", "load_history", "open_market"]
 
@@ -119,12 +121,17 @@ class _Pools(Protocol):
 
     def of(self, region: str, zones: Collection[str]) -> Iterator[Pool]: ...
 
+    def decides(self, region: str, pool: Pool) -> bool:
+        """Whether the pool's capacity is a matter of its price."""
+        ...
+
 
 class _Given:
     """The pools of a history, for an emulator that starts at `start`."""
 
-    def __init__(self, history: History, start: float) -> None:
+    def __init__(self, history: History, prices: PriceList, start: float) -> None:
         self._pools = {pool: _steps(changes, start) for pool, changes in history.changes.items()}
+        self._regions = {zone[:-1] for zone, _ in self._pools} | prices.regions.keys()
 
     def get(self, region: str, pool: Pool) -> StepPrice | None:
         zone = _ZONE.fullmatch(pool[0])
@@ -132,6 +139,9 @@ class _Given:
 
     def of(self, region: str, zones: Collection[str]) -> Iterator[Pool]:
         return (pool for pool in self._pools if pool[0] in zones)
+
+    def decides(self, region: str, pool: Pool) -> bool:
+        return region in self._regions
 
 
 def _steps(changes: Sequence[tuple[Moment, float]], start: float) -> StepPrice:
@@ -160,6 +170,9 @@ class _Invented:
         prices = self._prices.regions.get(region)
         return ((zone, name) for name in (prices.types if prices else ()) for zone in zones)
 
+    def decides(self, region: str, pool: Pool) -> bool:
+        return self._prices.type_price(region, pool[1]) is not None
+
     def _invent(self, region: str, pool: Pool, on_demand: float) -> StepPrice:
         chance = random.Random(f"spot/{self._seed}/{region}/{'/'.join(pool)}")
         # Whole seconds keep the sums exact over any number of turns.
@@ -176,6 +189,7 @@ class SpotPrices:
     def __init__(self, pools: _Pools, prices: PriceList) -> None:
         self._pools = pools
         self._prices = prices
+        self._calm = CalmMarket()
 
     def pool(self, region: str, zone: str, instance_type: str) -> StepPrice | None:
         return self._pools.get(region, (zone, instance_type))
@@ -185,12 +199,16 @@ class SpotPrices:
         return self._pools.of(region, zones)
 
     def met_at(self, region: str, zone: str, instance_type: str, bid: float | None, since: float) -> float:
+        if not self._pools.decides(region, (zone, instance_type)):
+            return self._calm.met_at(region, zone, instance_type, bid, since)
         price, limit = self._look(region, zone, instance_type, bid)
         if price is None or limit is None:
             return math.inf
         return price.first(since, lambda value: value <= limit)
 
     def exceeded_at(self, region: str, zone: str, instance_type: str, bid: float | None, since: float) -> float:
+        if not self._pools.decides(region, (zone, instance_type)):
+            return self._calm.exceeded_at(region, zone, instance_type, bid, since)
         price, limit = self._look(region, zone, instance_type, bid)
         if price is None or limit is None:
             return math.inf
@@ -208,5 +226,5 @@ class SpotPrices:
 
 def open_market(history: History | None, prices: PriceList, *, seed: str, start: float) -> SpotPrices:
     """The market of an emulator that starts at W `start`: by the history if there is one, else by invention."""
-    pools = _Invented(prices, seed) if history is None else _Given(history, start)
+    pools = _Invented(prices, seed) if history is None else _Given(history, prices, start)
     return SpotPrices(pools, prices)

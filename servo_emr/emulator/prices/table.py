@@ -38,13 +38,21 @@ class TypePrice:
 
 @dataclass(frozen=True)
 class RegionPrices:
-    """One file. The days are ISO dates: of which day the EC2 prices and the EMR fees are."""
+    """One file. `ec2` and `fee` say where the EC2 prices and the EMR fees are from, and of which day (an ISO date)."""
 
     region: str
-    ec2_day: str
-    fee_day: str
+    ec2: str
+    fee: str
     types: Mapping[str, TypePrice]
     ebs: Mapping[str, float]  # of EBS_RATES, those that the file has
+
+    @property
+    def ec2_day(self) -> str:
+        return _day(self.ec2)
+
+    @property
+    def fee_day(self) -> str:
+        return _day(self.fee)
 
 
 @dataclass(frozen=True)
@@ -120,17 +128,20 @@ def _region_prices(path: Path, facts: Mapping[str, str], types: Mapping[str, Typ
         raise ValueError(f"{path}: currency {facts['currency']}; prices must be in USD")
     if _LOCATED.fullmatch(facts["region"]) is None:
         raise ValueError(f"{path}: region {facts['region']!r}; write one such as us-east-1")
-    days = []
     for name in ("ec2", "fee"):
-        day = _DAY.search(facts[name])
-        if day is None:
+        if not _day(facts[name]):
             raise ValueError(f"{path}: '# {name}: {facts[name]}' names no day; write one as YYYY-MM-DD")
-        days.append(day[0])
     ebs = {}
     for rate in EBS_RATES:
         if f"ebs.{rate}" in facts:
             ebs[rate] = _price(f"{path}, ebs.{rate}", facts[f"ebs.{rate}"])
-    return RegionPrices(facts["region"], days[0], days[1], types, ebs)
+    return RegionPrices(facts["region"], facts["ec2"], facts["fee"], types, ebs)
+
+
+def _day(source: str) -> str:
+    """The day that it names; empty when it names none."""
+    day = _DAY.search(source)
+    return day[0] if day else ""
 
 
 def _type_price(place: str, line: str) -> TypePrice:

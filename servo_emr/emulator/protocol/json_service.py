@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from servo_emr.emulator.protocol.errors import AwsError, validation
+from servo_emr.emulator.protocol.errors import AwsError
 from servo_emr.emulator.protocol.naming import asked_of, scope_of
 from servo_emr.emulator.protocol.shapes import Shapes
 
@@ -81,11 +81,6 @@ def page(
     AwsError for one that is none of ours.
     """
     size = int(request.get("MaxResults", largest))
-    if size > largest:
-        raise validation(
-            f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
-            f"Member must have value less than or equal to {largest}"
-        )
     token = request.get("NextToken")
     start = 0 if token is None else _decode(token, wrong_token)
     end = start + size

@@ -73,7 +73,7 @@ def _without_nulls(document: object) -> object:
 
 
 def _constraints(value: Any, shape: Shape, path: str) -> list[str]:
-    """Lengths and literals that a value of the right type violates."""
+    """Lengths, sizes and literals that a value of the right type violates."""
     found: list[str] = []
     if isinstance(shape, StructureShape):
         for name, member in shape.members.items():
@@ -93,4 +93,9 @@ def _constraints(value: Any, shape: Shape, path: str) -> list[str]:
             found.append(f"Value '{value}' at '{where}' failed to satisfy constraint: Member must be one of {literals}")
         if longest is not None and len(value) > longest:
             found.append(f"Value at '{where}' failed to satisfy constraint: Member must have length at most {longest}")
+    elif isinstance(value, int) and value > shape.metadata.get("max", value):
+        largest = shape.metadata["max"]
+        found.append(
+            f"Value '{value}' at '{path.lstrip('.')}' failed to satisfy constraint: Member must be at most {largest}"
+        )
     return found

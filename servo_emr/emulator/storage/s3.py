@@ -69,19 +69,17 @@ class Objects:
             self._backend.put_object(bucket, key, body)
             return True
 
-    def upload(self, folder: Path, bucket: str, prefix: str, region: str) -> int:
-        """Puts every file under the folder, making the bucket if need be; how many. Raises ValueError."""
+    def upload(self, folder: Path, bucket: str, prefix: str, region: str) -> None:
+        """Puts every file under the folder, making the bucket if need be. Raises ValueError."""
         with self._lock:
             if bucket not in self.buckets():
                 try:
                     self._backend.create_bucket(bucket, region)
                 except ServiceException as error:
                     raise ValueError(f"the bucket name {bucket!r} is refused: {error}") from None
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-            for path in files:
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 key = "/".join(part for part in (prefix.strip("/"), path.relative_to(folder).as_posix()) if part)
                 try:
                     self._backend.put_object(bucket, key, path.read_bytes())
                 except OSError as error:
                     raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-            return len(files)

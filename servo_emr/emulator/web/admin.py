@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from servo_emr.emulator.faults.set import Faults, WrongFault
 from servo_emr.emulator.web.calls import CallLog
 from servo_emr.emulator.web.rows import cluster_row, instance_rows, step_rows
+from servo_emr.emulator.world.clock import FASTEST, LATEST
 from servo_emr.emulator.world.driver import Driver
 from servo_emr.emulator.world.records import Cluster
 
@@ -84,9 +85,10 @@ class Admin:
         if not isinstance(document, dict):
             raise _Wrong("the body is not a JSON object")
         if set(document) == {"advance"}:
-            return _clock_answer(self._driver.advance(_number("advance", document["advance"])))
+            most = LATEST - self._driver.clock()[0]
+            return _clock_answer(self._driver.advance(_number("advance", document["advance"], most)))
         if set(document) == {"speed"}:
-            self._driver.set_speed(_number("speed", document["speed"]))
+            self._driver.set_speed(_number("speed", document["speed"], FASTEST))
             return _clock_answer(self._driver.clock())
         raise _Wrong('the body is {"advance": seconds} or {"speed": factor}')
 
@@ -143,12 +145,14 @@ def _body(environ: WSGIEnvironment) -> object:
         raise _Wrong(f"the body is not JSON: {error}") from None
 
 
-def _number(name: str, value: object) -> float:
-    """A number, 0 or more. Raises _Wrong."""
+def _number(name: str, value: object, most: float = math.inf) -> float:
+    """A finite number from 0 to `most`. Raises _Wrong."""
     try:
         number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or number < 0:
         raise _Wrong(f"{name} is a number, 0 or more, not {value!r}")
+    if number > most:
+        raise _Wrong(f"{name} is at most {most:g}, not {value!r}")
     return number

@@ -33,6 +33,7 @@ class Capacity:
         self._course = course
         self._listener = Listener(self._provisioned, self._reclaim, self._time_out)
         self._preparation: float | None = None
+        self._lacking: list[NoCapacity] = []
         self._nodes: dict[str, Nodes] = {}
         records: list[Group | Fleet] = [*cluster.groups, *cluster.fleets]
         for record in records:
@@ -42,7 +43,14 @@ class Capacity:
         nodes = self._nodes[record.id] = Nodes(record, self._cluster, self._stage, self._agenda, self._listener)
         for pool in nodes.pools:
             pool.preparation = self._preparation
+        self._lack(nodes.pools)
         return nodes
+
+    def _lack(self, pools: Iterable[Pool]) -> None:
+        for pool in pools:
+            for mishap in self._lacking:
+                if mishap.role in {None, pool.role} and mishap.market in {None, pool.market}:
+                    pool.lacking = True
 
     def _pools(self, role: str | None = None, market: str | None = None) -> Iterator[Pool]:
         """None: whatever it is."""
@@ -60,9 +68,8 @@ class Capacity:
 
     def lack(self, mishaps: Iterable[NoCapacity]) -> None:
         """From now on EC2 has no instances of these roles and markets."""
-        for mishap in mishaps:
-            for pool in self._pools(mishap.role, mishap.market):
-                pool.lacking = True
+        self._lacking += mishaps
+        self._lack(self._pools())
 
     def bootstrap(self) -> None:
         for nodes in self._nodes.values():
@@ -113,10 +120,11 @@ class Capacity:
     # -- losses
 
     def lose(self, mishap: LoseInstances) -> None:
-        """The oldest of that role and market."""
+        """The oldest of that role and market, or the newest, as the mishap says."""
         left = mishap.count
         for pool in self._pools(mishap.role, mishap.market):
-            lost = pool.instances[:left]
+            rows = pool.instances if mishap.oldest_first else pool.instances[::-1]
+            lost = rows[:left]
             left -= len(lost)
             if lost:
                 self._lose(pool, lost, mishap.reason, replaced=mishap.replaced)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["Clock"]
+__all__ = ["FASTEST", "LATEST", "Clock"]
+
+FASTEST = 1e6
+"""The most seconds of W a real second: a day in 86 ms."""
+
+LATEST = 253_402_300_799.0
+"""The last second of the year 9999: no date is later."""
 
 
 class Clock:

@@ -64,10 +64,13 @@ class Driver:
 
     @contextmanager
     def world(self) -> Iterator[World]:
-        """The world as it is now, for the length of the block; what the block schedules for now happens with it."""
+        """The world as it is now, for the length of the block; what the block schedules for now happens with it.
+
+        Raises ConnectionAbortedError once it is closed: whoever asks then gets no answer.
+        """
         with self._changed:
             if self._closed:
-                raise RuntimeError("the emulator is shutting down")
+                raise ConnectionAbortedError("the emulator is shutting down")
             self._settle()
             try:
                 yield self._world

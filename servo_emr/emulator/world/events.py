@@ -66,10 +66,6 @@ class EventQueue:
         self._sequence = 0
         self._most = _FEW
 
-    def __len__(self) -> int:
-        """How many events are kept; some of them may be over."""
-        return len(self._heap)
-
     def schedule(self, at: float, action: Callable[[], None], gate: Job | None = None) -> Event:
         """An event at infinity is not kept: it never happens."""
         event = Event(at, action, gate)

@@ -77,10 +77,8 @@ def uses_yarn(request: StepRequest) -> bool:
 
     Of a script in S3 they tell nothing; it is taken for one without.
     """
-    if request.jar.rpartition("/")[2] == "script-runner.jar":
+    if request.script:
         return False
-    if request.jar != "command-runner.jar":
-        return True  # a jar is run by `hadoop jar`
     words = request.args[:1]
     if _name(words[0]) in _RUNS_ANOTHER:
         words = tuple(re.findall(r"[\w./-]+", " ".join(request.args)))

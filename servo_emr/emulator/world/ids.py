@@ -12,6 +12,10 @@ __all__ = ["Ids"]
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _HEX = "0123456789abcdef"
+# Private addresses come again only after all of them: no two nodes of a cluster may share one.
+_HOSTS = 251
+_ADDRESSES = 96 * _HOSTS
+_STRIDE = 7919  # without a common divisor
 
 
 class Ids:
@@ -21,6 +25,7 @@ class Ids:
         self._seed = seed
         self._random = random.Random(f"ids/{seed}")
         self._volumes = random.Random(f"volumes/{seed}")
+        self._address = random.Random(f"addresses/{seed}").randrange(_ADDRESSES)
 
     def cluster(self) -> str:
         return "j-" + self._letters(13)
@@ -44,7 +49,8 @@ class Ids:
         return f"vol-{self._volumes.getrandbits(68):017x}"
 
     def private_ip(self) -> str:
-        return f"172.31.{self._random.randrange(0, 96)}.{self._random.randrange(4, 255)}"
+        self._address = (self._address + _STRIDE) % _ADDRESSES
+        return f"172.31.{self._address // _HOSTS}.{self._address % _HOSTS + 4}"
 
     def uniform(self, name: str, low: float, high: float) -> float:
         """The same number in [low, high] for the same seed and name."""

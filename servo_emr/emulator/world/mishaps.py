@@ -22,7 +22,6 @@ __all__ = [
     "Mishap",
     "Mishaps",
     "NoCapacity",
-    "NoMishaps",
     "Phase",
     "Protect",
     "SpoilLogs",
@@ -77,9 +76,9 @@ class EndCluster:
 class LoseInstances:
     """`after` seconds of the phase `count` instances of a role die; new ones come for them if `replaced`.
 
-    The oldest die first. `market` None: of any market. A lost primary ends the cluster. `interrupts`: the running
-    steps are INTERRUPTED. Not replaced, and for the reason BOOTSTRAP_FAILURE: the group or fleet has given up and is
-    SUSPENDED until it is resized.
+    The oldest die first; for the reason BOOTSTRAP_FAILURE the newest, and where they are not replaced the group or
+    fleet has given up and is SUSPENDED until it is resized. `market` None: of any market. A lost primary ends the
+    cluster. `interrupts`: the running steps are INTERRUPTED.
     """
 
     after: float
@@ -89,6 +88,10 @@ class LoseInstances:
     reason: Reason = _LOST
     replaced: bool = True
     interrupts: bool = False
+
+    @property
+    def oldest_first(self) -> bool:
+        return self.reason.code != "BOOTSTRAP_FAILURE"
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,3 @@ class Mishaps(Protocol):
     def begin(self, phase: Phase, cluster: Cluster, now: float) -> Sequence[Mishap]:
         """What goes wrong in the phase that begins at W `now`. Asking counts: a life asks once for each beginning."""
         ...
-
-
-class NoMishaps:
-    """Nothing goes wrong."""
-
-    def begin(self, phase: Phase, cluster: Cluster, now: float) -> Sequence[Mishap]:
-        return ()

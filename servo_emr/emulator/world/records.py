@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "ALIVE",
-    "FINAL",
     "Bootstrap",
     "Cluster",
     "ErrorDetail",
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 ALIVE = frozenset({"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"})
-FINAL = frozenset({"TERMINATED", "TERMINATED_WITH_ERRORS"})
 
 
 @dataclass
@@ -71,12 +69,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class StepRequest:
-    """A step as asked for; `args` is its argv."""
+    """A step as asked for; `args` is its argv or, if `script`, a script in S3 and its arguments."""
 
     name: str
     jar: str
     args: tuple[str, ...]
     action_on_failure: str
+    script: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,17 +112,13 @@ class GroupRequest:
 
 @dataclass(frozen=True)
 class FleetType:
-    """One instance type of a fleet. `bid_percent` is a share of the on-demand price, 100 being all of it.
-
-    `attributes` holds what is only given back: document members of InstanceTypeSpecification by name.
-    """
+    """One instance type of a fleet. `bid_percent` is a share of the on-demand price, 100 being all of it."""
 
     instance_type: str
     weight: int = 1
     bid_price: str | None = None
     bid_percent: float | None = None
     volumes: tuple[Volume, ...] = ()
-    attributes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,7 +153,8 @@ class Launch:
     """A RunJobFlow that has passed validation: it has groups or fleets, never both.
 
     `attributes` holds what is only given back by DescribeCluster: document members by name. `refusal`: some minutes
-    after the launch the cluster ends with errors for this reason, without having had an instance.
+    after the launch the cluster ends with errors for this reason, without having had an instance. `spark_defaults`:
+    properties that the cluster's Spark is to have.
     """
 
     region: str
@@ -176,6 +172,7 @@ class Launch:
     subnet: str | None = None
     zone: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    spark_defaults: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, object] = field(default_factory=dict)
     ec2_attributes: Mapping[str, object] = field(default_factory=dict)
     refusal: tuple[Reason, tuple[ErrorDetail, ...]] | None = None

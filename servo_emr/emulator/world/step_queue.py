@@ -31,6 +31,16 @@ class _Run:
     failure: str | None
     plight: Plight
 
+    @property
+    def at_end(self) -> EndStep | None:
+        """What makes of its own end another one."""
+        return next((end for end in self.plight.of(EndStep) if end.after is None), None)
+
+    @property
+    def doomed(self) -> bool:
+        """Its end does not depend on what its process does: that need not be waited for."""
+        return self.failure is not None or self.at_end is not None
+
 
 class StepQueue:
     """Steps start in the order in which they were added, at most `cluster.concurrency` of them at once."""
@@ -116,13 +126,15 @@ class StepQueue:
         activity = self._stage.perform(job, seconds, lambda: self._job_over(run))
         run = _Run(step, activity, planned.failure if planned else None, plight)
         self._runs[step.id] = run
+        if run.doomed:
+            activity.release()
         for mishap in plight.of(EndStep):
             if mishap.after is not None:
                 event = self._agenda.later(mishap.after, lambda mishap=mishap: self._strike(run, mishap))  # type: ignore[misc]
                 plight.events.append(event)
 
     def _job_over(self, run: _Run) -> None:
-        if run.activity.job.exit_status is None:
+        if run.activity.job.exit_status is None and not run.doomed:
             self._break_off(run.step, "CANCELLED")  # W has stopped waiting for it, as only a cancellation makes it
         elif run.plight.delay:
             self._agenda.later(run.plight.delay, lambda: self._conclude(run))
@@ -133,7 +145,9 @@ class StepQueue:
         """The step is over by itself."""
         if run.step.id not in self._runs:
             return
-        job, at_end = run.activity.job, next((end for end in run.plight.of(EndStep) if end.after is None), None)
+        job, at_end = run.activity.job, run.at_end
+        if job.exit_status is None:
+            job.kill()
         if at_end is not None:
             self._finish(run, at_end.state, self._failure(run, at_end.reason, at_end.message))
         elif run.failure is not None:

@@ -15,7 +15,7 @@ from servo_emr.emulator.world.durations import Durations
 from servo_emr.emulator.world.events import Event, EventQueue, Job
 from servo_emr.emulator.world.ids import Ids
 from servo_emr.emulator.world.lifecycle import Life
-from servo_emr.emulator.world.mishaps import Mishaps, NoMishaps
+from servo_emr.emulator.world.mishaps import Mishaps
 from servo_emr.emulator.world.records import (
     Cluster,
     Fleet,
@@ -27,7 +27,7 @@ from servo_emr.emulator.world.records import (
     StepRequest,
     Timeline,
 )
-from servo_emr.emulator.world.spot import CalmMarket, SpotMarket
+from servo_emr.emulator.world.spot import SpotMarket
 from servo_emr.emulator.world.stage import Activity, Machine
 from servo_emr.emulator.world.timing import Provisioning
 
@@ -76,17 +76,15 @@ class World:
         ids: Ids,
         machine: Machine,
         durations: Durations,
-        times: Provisioning | None = None,
-        mishaps: Mishaps | None = None,
-        spot: SpotMarket | None = None,
+        mishaps: Mishaps,
+        spot: SpotMarket,
     ) -> None:
-        """By default nothing goes wrong, and every bid on the spot market is met."""
         self.ids = ids
         self.machine = machine
         self.durations = durations
-        self.times = times or Provisioning()
-        self.mishaps = mishaps or NoMishaps()
-        self.spot = spot or CalmMarket()
+        self.times = Provisioning()
+        self.mishaps = mishaps
+        self.spot = spot
         self._now = now
         self._queue = EventQueue()
         self._lives: dict[str, Life] = {}

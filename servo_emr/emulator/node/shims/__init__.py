@@ -18,6 +18,10 @@ __all__ = ["PROGRAMS", "write_shims"]
 
 PROGRAMS = Path(__file__).parent
 
+# What `aws emr create-cluster --enable-debugging` runs as a step: on AWS it sends states to the console.
+_STATE_PUSHER = "state-pusher-script"
+_NOTHING_PUSHED = "does nothing on this emulated node: there is no console that would show what it sends"
+
 # What changes the machine below the node. Refused and not ignored: a bootstrap action would go on without
 # the package that it needs, and with sudo gone these would act on the machine that runs the emulator.
 _REFUSED = ("amazon-linux-extras", "dnf", "rpm", "service", "systemctl", "yum")
@@ -38,10 +42,11 @@ def write_shims(folder: Path, *, python: Path, cores: int, spark: SparkHome | No
         by_name |= _spark_commands(spark, cores)
     for name, command in by_name.items():
         _write(folder / name, f'exec {shlex.join(command)} "$@"')
+    _write(folder / _STATE_PUSHER, f"echo {_STATE_PUSHER}: {shlex.quote(_NOTHING_PUSHED)}")
     missing = _missing(spark=spark is not None, awscli=awscli)
     for name, message in missing.items():
         _write(folder / name, f"echo {shlex.quote(message)} >&2\nexit 1")
-    return [*by_name, *missing]
+    return [*by_name, _STATE_PUSHER, *missing]
 
 
 def _program(name: str, *arguments: str) -> list[str]:
