@@ -60,9 +60,11 @@ def _annotations(record: RunRecord, details: bool) -> dict[str, str]:
         "run_id": record.run_id,
         "cluster_id": record.cluster_id or "",
         "cost_basis": str(record.cost["basis"]) if record.cost else "no bill could be made",
-        "repeats": "1",
+        "repeats": str(record.spec["job"].get("repeats", 1)),
         "notebook_sha256": record.notebook_sha256,
     }
+    if record.details.get("disturbed"):
+        notes["disturbed"] = str(record.details["disturbed"])
     if record.recovered:
         notes["recovered"] = "the servo was restarted during this run"
     return {**notes, "warnings": "; ".join(warnings)} if warnings else notes

@@ -33,6 +33,7 @@ S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$(?!\n)"
 _S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$(?!\n)"
 _INST_TYPE = r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+MOST_REPEATS = 50
 
 
 def known_keys(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +114,9 @@ class JobSection(_Section):
     expected_duration: servo.Duration = pydantic.Field(
         "20m", description="First guess of the job's duration, for progress; replaced by history."
     )
-    repeats: Literal[1] = pydantic.Field(1, description="Measured runs on one cluster. This version measures once.")
+    repeats: pydantic.conint(strict=True, ge=1, le=MOST_REPEATS) = pydantic.Field(  # type: ignore[valid-type]
+        1, description="Measured runs of the job on one cluster, one after another; metrics are their medians."
+    )
     wheels: str | None = pydantic.Field(
         None, description="S3 prefix with the cluster's Python packages, for subnets without a way out.", regex=S3_URI
     )
@@ -212,13 +215,30 @@ class ReplicasSection(_Section):
         return values
 
 
-class PrimarySection(_Section):
+class _BoughtSection(_Section):
+    """How the nodes of a role are bought."""
+
+    market: Literal["on-demand", "spot"] = pydantic.Field(
+        "on-demand", description="Spot nodes cost less and may be taken back at any time, the run with them."
+    )
+    bid_price: _Usd | None = pydantic.Field(
+        None, description="With `market: spot`: the most to pay for one node, USD per hour; none: its on-demand price."
+    )
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _bid_for_spot(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("bid_price") is not None and values["market"] != "spot":
+            raise ValueError("bid_price is for spot nodes: set market: spot beside it, or take it out")
+        return values
+
+
+class PrimarySection(_BoughtSection):
     """The primary node: there is one."""
 
     inst_type: InstTypeSection
 
 
-class GroupSection(_Section):
+class GroupSection(_BoughtSection):
     """The core or task nodes."""
 
     inst_type: InstTypeSection
@@ -262,10 +282,24 @@ class PinnedPrice(_Section):
     fee: _Usd
 
 
-class PricesSection(_Section):
-    """Where prices come from beyond the packaged table."""
+class PinnedStorage(_Section):
+    """A price of EBS that you know better: USD per month."""
 
+    gib_month: _Usd = pydantic.Field(..., description="For a GiB.")
+    iops_month: _Usd | None = pydantic.Field(None, description="For a provisioned IOPS.")
+    throughput_month: _Usd | None = pydantic.Field(None, description="For a provisioned MiB/s.")
+
+
+class PricesSection(_Section):
+    """Where prices come from, and which are good enough."""
+
+    live: bool = pydantic.Field(
+        True, description="Whether AWS's price list is asked first (pricing:GetProducts); then the packaged table."
+    )
     allow_estimated_fees: bool = pydantic.Field(
         False, description="Whether an EMR fee estimated as 25 % of the EC2 price may be used."
     )
     overrides: dict[str, PinnedPrice] = pydantic.Field({}, description="Prices by instance type, in the region.")
+    ebs: dict[Literal["gp2", "gp3", "io1", "st1", "sc1", "standard"], PinnedStorage] = pydantic.Field(
+        {}, description="Prices of EBS by kind of volume, in the region."
+    )

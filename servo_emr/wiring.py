@@ -10,10 +10,11 @@ from pathlib import Path
 
 from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
+from servo_emr.aws.prices import PRICE_LIST_REGION, ListPrices, SpotPrices
 from servo_emr.aws.workspace import S3Workspace
 from servo_emr.clock import SystemClock, clock_of_environment
 from servo_emr.config import EMRConfiguration
-from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, Workspace
+from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, PriceSource, Workspace
 from servo_emr.domain.settings import Space
 from servo_emr.lifecycle.lease import Holder, Lease
 from servo_emr.lifecycle.measure import Measure, Ports
@@ -21,6 +22,7 @@ from servo_emr.lifecycle.stage import Stage
 from servo_emr.notebook.evidence import NotebookEvidence
 from servo_emr.notebook.pack import NotebookPacker
 from servo_emr.pricing.book import RateBook
+from servo_emr.pricing.cache import CachedPrices
 from servo_emr.pricing.table import TablePrices
 
 __all__ = ["Live", "assemble"]
@@ -42,19 +44,21 @@ class Live:
     lease: Lease
 
 
-def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False) -> Live:
+def assemble(
+    config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False, keeps_prices: bool = True
+) -> Live:
     """Live objects for a configuration. Nothing is called and no connection is made yet.
 
     Args:
         warn: takes sentences for the log.
         quick: one short attempt a call, for what must answer at once.
+        keeps_prices: whether AWS's prices are kept in the workspace; not by a command that writes nothing.
     """
     clock = clock_of_environment()
     door = Door(config.region, Patience.QUICK if quick else Patience.NORMAL)
     workspace = S3Workspace(door, config.workspace)
     target = Ec2Target(door, config.region, clock)
-    overrides = {name: (price.ec2, price.fee) for name, price in config.prices.overrides.items()}
-    book = RateBook([TablePrices()], allow_estimated_fees=config.prices.allow_estimated_fees, overrides=overrides)
+    book = _book(config, door, workspace, clock, keeps_prices)
     space = config.space
     stage = Stage(target, workspace, book, clock, space, config.to_spec())
     packer, evidence = NotebookPacker(workspace), NotebookEvidence(workspace)
@@ -62,6 +66,24 @@ def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool 
     ports = Ports(target, workspace, book, packer, evidence, clock)
     measure = Measure(ports, stage, lease.must_be_fresh, warn)
     return Live(config, space, clock, target, workspace, book, stage, packer, measure, lease)
+
+
+def _book(config: EMRConfiguration, door: Door, workspace: Workspace, clock: Clock, keeps: bool) -> RateBook:
+    """AWS's price list, what is kept of it, and the packaged table, in this order."""
+    prices = config.prices
+    sources: list[PriceSource] = [TablePrices()]
+    if prices.live:
+        listed = ListPrices(Door(PRICE_LIST_REGION, Patience.NORMAL))
+        sources.insert(0, CachedPrices(listed, workspace, clock, keep=keeps))
+    pins = {kind: (pin.gib_month, pin.iops_month, pin.throughput_month) for kind, pin in prices.ebs.items()}
+    return RateBook(
+        sources,
+        clock=clock,
+        spot=SpotPrices(door),
+        allow_estimated_fees=prices.allow_estimated_fees,
+        overrides={name: (price.ec2, price.fee) for name, price in prices.overrides.items()},
+        storage_overrides=pins,
+    )
 
 
 def me() -> Holder:

@@ -2,19 +2,21 @@
 
 One transient cluster per run: all steps inside RunJobFlow, no idle policy (a notebook that uses no YARN application
 would count as idle), no managed scaling (it would change the cluster under the measurement), one instance group per
-role on demand, so that the measured cluster is the one that was asked for.
+role, so that the measured cluster is the one that was asked for.
 """
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, split_uri
 from servo_emr.aws.ec2_model import (
     ALIVE,
     CLUSTER_STATES,
+    asked_volumes,
     end_reason,
     failed_bootstrap,
     refusal_reason,
@@ -25,13 +27,15 @@ from servo_emr.aws.ec2_preflight import Ec2Preflight
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
 from servo_emr.domain.run import InstanceRow, Observation, RunState, StepLook, Usage
-from servo_emr.domain.spec import Role, RunKey, RunSpec, Step
+from servo_emr.domain.spec import Market, Role, RunKey, RunSpec, Step
+from servo_emr.domain.volumes import root_volume
 
 __all__ = ["Ec2Target"]
 
 TAG = "servo-emr:run"
 WORKSPACE_TAG = "servo-emr:workspace"
 _ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
+_MARKETS = {Market.ON_DEMAND: "ON_DEMAND", Market.SPOT: "SPOT"}
 _INVALID = ("ValidationException", "InvalidRequestException")
 _INTERNAL = ("InternalServerException", "InternalServerError")
 _NO_SUCH_CLUSTER = ("does not exist", "is not valid")
@@ -62,7 +66,8 @@ class Ec2Target:
                     "InstanceRole": _ROLES[group.role],
                     "InstanceType": group.inst_type,
                     "InstanceCount": group.count,
-                    "Market": "ON_DEMAND",
+                    "Market": _MARKETS[group.market],
+                    **({} if group.bid_usd is None else {"BidPrice": format(Decimal(repr(group.bid_usd)), "f")}),
                 }
                 for group in spec.groups
                 if group.count
@@ -156,6 +161,9 @@ class Ec2Target:
         return tuple(reversed([step_look(step) async for step in pages]))
 
     async def usage(self, handle: Handle) -> Usage:
+        cluster = (await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id))["Cluster"]
+        groups = self._door.pages("emr", "ListInstanceGroups", "InstanceGroups", ClusterId=handle.cluster_id)
+        volumes = {group["Id"]: asked_volumes(group) async for group in groups}
         pages = self._door.pages("emr", "ListInstances", "Instances", ClusterId=handle.cluster_id)
         rows = [
             InstanceRow(
@@ -166,10 +174,14 @@ class Ec2Target:
                 state=row["Status"]["State"],
                 timeline=times(row["Status"].get("Timeline", {}), "ReadyDateTime"),
                 ended=row["Status"]["State"] == "TERMINATED",
+                cause=row["Status"].get("StateChangeReason", {}).get("Message", ""),
+                volumes=volumes.get(row.get("InstanceGroupId", "")),
             )
             async for row in pages
         ]
-        return Usage(self._region, tuple(rows))
+        root = root_volume(cluster["ReleaseLabel"], cluster.get("EbsRootVolumeSize"))
+        zone = cluster.get("Ec2InstanceAttributes", {}).get("Ec2AvailabilityZone")
+        return Usage(self._region, tuple(rows), root, zone)
 
     async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
         folder = f"{(spec.cluster.log_uri or '').rstrip('/')}/{handle.cluster_id}"

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from servo_emr.domain.errors import Reason
-from servo_emr.domain.run import RunState, StepLook, StepState, Timeline
+from servo_emr.domain.run import RunState, StepLook, StepState, Timeline, Volume
 
 __all__ = [
     "CAUSES",
     "CLUSTER_STATES",
     "REFUSALS",
     "STEP_STATES",
+    "asked_volumes",
     "end_reason",
     "failed_bootstrap",
     "refusal_reason",
@@ -85,6 +86,16 @@ REFUSALS = (
     ("role", Reason.ROLE),
 )
 """Phrases of messages that come without a code of their own, lower case; the first that occurs counts."""
+
+
+def asked_volumes(group: Mapping[str, Any]) -> tuple[Volume, ...] | None:
+    """The EBS volumes of each instance of a group as its document lists them; None when it lists none."""
+    specifications = [device["VolumeSpecification"] for device in group.get("EbsBlockDevices", ())]
+    if not specifications:
+        return None
+    return tuple(
+        Volume(s["VolumeType"], float(s["SizeInGB"]), s.get("Iops"), s.get("Throughput")) for s in specifications
+    )
 
 
 def times(timeline: Mapping[str, Any], ready: str) -> Timeline:

@@ -9,7 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["BilledInstance", "Cost", "Estimate", "Prices", "Quote", "Rate", "SpotPoint", "StorageRate"]
+__all__ = [
+    "ESTIMATED_FEE_SHARE",
+    "BilledInstance",
+    "Cost",
+    "Estimate",
+    "Prices",
+    "Quote",
+    "Rate",
+    "SpotPoint",
+    "StorageRate",
+]
+
+ESTIMATED_FEE_SHARE = 0.25
+"""The EMR fee of a type that no list has, as a share of its EC2 price: an estimate, and marked as one in the Rate."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +111,10 @@ class Quote:
 class Estimate:
     """What a run of a spec would cost, before it is launched.
 
-    usd_per_hour is the whole cluster's expected rate, split into ec2, fee and ebs; primary is the primary node's part of
-    it. ceiling_usd_per_hour takes spot nodes at the most that may be paid for them: limits and the running total
-    use it. floor: provisioning and a minute; likely: likely_s seconds at the expected rate; high: high_s seconds, when
-    every time limit is reached, at the ceiling.
+    usd_per_hour is the whole cluster's expected rate, split into ec2, fee and ebs; primary is the primary node's
+    part of it. ceiling_usd_per_hour takes spot nodes at the most that may be paid for them: limits and the running
+    total use it. floor: provisioning and a minute; likely: likely_s seconds at the expected rate; high: high_s
+    seconds, when every time limit is reached, at the ceiling.
     """
 
     usd_per_hour: float
@@ -138,9 +151,9 @@ class Cost:
     """What a run cost, with its basis; see docs for what is not included.
 
     billed_usd is what was spent: ec2 + fee + ebs over all instances. usd is that of one run of the job: with one
-    (median) repeat in it; equal to billed_usd when there was one. job_usd is the share of the time in which the measured
-    steps of one (median) repeat ran, None when it is not known. fee_usd is the higher of the fee's two readings, from an
-    instance's creation, fee_low_usd the lower, from its readiness.
+    (median) repeat in it; equal to billed_usd when there was one. job_usd is the share of the time in which the
+    measured steps of one (median) repeat ran, None when it is not known. fee_usd is the higher of the fee's two
+    readings, from an instance's creation, fee_low_usd the lower, from its readiness.
     """
 
     usd: float

@@ -24,6 +24,8 @@ __all__ = [
     "Timeline",
     "Usage",
     "Volume",
+    "is_spot",
+    "measured_intervals",
     "measured_seconds",
     "union_seconds",
 ]
@@ -147,6 +149,11 @@ class InstanceRow:
     ended: bool = True
     cause: str = ""
     volumes: tuple[Volume, ...] | None = None
+
+
+def is_spot(row: InstanceRow) -> bool:
+    """Whether the instance was bought on spot, in whatever spelling."""
+    return row.market.lower() == "spot"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ __all__ = [
     "Step",
     "canonical",
     "new_run_id",
+    "of_repeat",
     "spec_from_json",
 ]
 
@@ -176,6 +177,12 @@ class RunSpec:
     def group(self, role: Role) -> NodeGroup | None:
         """The group of a role, or None when the cluster has none."""
         return next((group for group in self.groups if group.role is role), None)
+
+
+def of_repeat(name: str, repeat: int) -> str:
+    """The file of a repeat in the run's folder: output.ipynb for the first, output-2.ipynb for the second, ..."""
+    stem, dot, suffix = name.rpartition(".")
+    return name if repeat == 1 else f"{stem}-{repeat}{dot}{suffix}"
 
 
 @dataclass(frozen=True)

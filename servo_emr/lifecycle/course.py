@@ -18,7 +18,7 @@ from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer
 from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, plain
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import figures, nothing_to_report, phases
+from servo_emr.lifecycle.figures import disturbed, figures, nothing_to_report, phases, repeat_seconds
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
 from servo_emr.lifecycle.release import Release, instances_left
@@ -193,17 +193,19 @@ class Course:
         """Puts the ended cluster's figures, and for a failure its logs, into the record; the error that remains."""
         ports, look, handle = self._ports, cluster.look, cluster.handle
         settle = Settle(ports.target, ports.book, ports.clock, self._warn)
-        usage, cost = await settle.bill(handle, spec, look)
+        usage, cost = await settle.bill(handle, spec, look, diary.record.prices)
         times = phases(spec, look, usage)
         values, missing = figures(wanted, times, cost, cluster.evidence)
         details: dict[str, Any] = dict(cluster.evidence.facts) if cluster.evidence else {}
         if usage is not None:
-            details["instances"] = plain(usage.rows)
+            details |= {"instances": plain(usage.rows), "disturbed": disturbed(usage, look)}
+        if spec.job.repeats > 1:
+            details["repeat_seconds"] = repeat_seconds(spec, look)
         if error is not None:
             silent = cluster.evidence is None or error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
             details["logs"] = await settle.logs(handle, spec, look, patient=silent)
         until = look.timeline.ended if look.state.terminal else None
-        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(until or ports.clock.now())
+        total = cost.billed_usd if cost is not None else cluster.ceilings.cost_so_far(until or ports.clock.now())
         alive = still_alive(usage)
         released = look.state.terminal and not alive
         diary.note(

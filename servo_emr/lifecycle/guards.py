@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from servo_emr.domain.errors import Censored, ConfigurationError, OperatorError, Reason, RunError, failure
-from servo_emr.domain.ports import Estimate, Preflight
+from servo_emr.domain.money import Estimate
+from servo_emr.domain.ports import Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunSpec
 
@@ -41,7 +42,7 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
                 public="the vCPUs of an instance type are not known",
             )
         _within("vcpus", sum(preflight.vcpus[g.inst_type] * g.count for g in spec.groups if g.count), limits.vcpus)
-    _within("cost_per_hour", estimate.usd_per_hour, limits.cost_per_hour)
+    _within("cost_per_hour", estimate.ceiling_usd_per_hour, limits.cost_per_hour)
     warnings = [finding.message for finding in preflight.findings]
     if limits.cost_per_run is not None:
         if estimate.floor_usd > limits.cost_per_run:
@@ -83,7 +84,10 @@ def _within(name: str, asked: float, limit: float | None) -> None:
 
 def spent(record: RunRecord) -> float:
     """What a run cost, in USD: its bill, or the running total where there is no bill."""
-    return float(record.cost["usd"]) if record.cost else record.cost_so_far
+    if not record.cost:
+        return record.cost_so_far
+    # Records of the first version measured once: what they cost is what was billed.
+    return float(record.cost.get("billed_usd", record.cost["usd"]))
 
 
 def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
@@ -108,7 +112,10 @@ def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The limits of one run while it lives. `usd_per_hour` is the whole cluster's rate."""
+    """The limits of one run while it lives.
+
+    `usd_per_hour` is the whole cluster's rate, spot nodes at the most that may be paid for them.
+    """
 
     spec: RunSpec
     launched: float
@@ -132,7 +139,7 @@ class Ceilings:
                 Reason.COST_CEILING,
                 public="stopped at cost_per_run",
             )
-        started = self.job_started(look)
+        started = self.repeat_started(look)
         if started is None:
             return self._late(look, now, now if seen_at is None else seen_at)
         if limits.deadline_s is not None and now - started > limits.deadline_s:
@@ -171,7 +178,7 @@ class Ceilings:
 
     def next_limit(self, look: Observation, now: float) -> float:
         """Seconds until the next limit could be passed; a look is worth taking then."""
-        limits, started = self.spec.limits, self.job_started(look)
+        limits, started = self.spec.limits, self.repeat_started(look)
         at = [
             self.launched + usd / self.usd_per_hour * 3600
             for usd in (limits.cost_per_run, limits.max_cost_usd)
@@ -191,9 +198,16 @@ class Ceilings:
 
     @property
     def _unseen_until(self) -> float:
-        return self._provisioned_by + self.spec.job.timeout_s + JOB_GRACE_S
+        return self._provisioned_by + self.spec.job.repeats * self.spec.job.timeout_s + JOB_GRACE_S
 
     def job_started(self, look: Observation) -> float | None:
         """When the first step started, by the service's clock."""
-        starts = [step.timeline.ready for step in look.steps if step.timeline.ready is not None]
-        return min(starts, default=None)
+        return min(_starts(look), default=None)
+
+    def repeat_started(self, look: Observation) -> float | None:
+        """When the step that runs now, or ran last, started: the limits of a job hold for each of its repeats."""
+        return max(_starts(look), default=None)
+
+
+def _starts(look: Observation) -> list[float]:
+    return [step.timeline.ready for step in look.steps if step.timeline.ready is not None]

@@ -256,10 +256,14 @@ class Measure:
     async def _admitted(self, spec: RunSpec, diary: Diary, past: Past) -> RunSpec:
         """The spec as it may be launched now; limits are asked at this last door too, whoever asked for it."""
         ports = self._ports
-        appraisal = await self._stage.appraise(spec)
+        appraisal = await self._stage.appraise(spec, past.records)
         if appraisal.refusal is not None:
             raise appraisal.refusal
-        diary.note(warnings=diary.record.warnings + appraisal.warnings, usd_per_hour=appraisal.estimate.usd_per_hour)
+        diary.note(
+            warnings=diary.record.warnings + appraisal.warnings,
+            prices=plain(appraisal.quote),
+            usd_per_hour=appraisal.estimate.ceiling_usd_per_hour,
+        )
         await breaker.closed(ports.workspace, past, spec.limits.unproductive_spend)
         within_budget(past.of_last_day(), spec)
         job = replace(spec.job, expected_s=expected_seconds(spec, past.records))

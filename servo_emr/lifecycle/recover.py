@@ -101,7 +101,7 @@ class Recover:
             raise
         spec = spec_from_json(record.spec)
         settle = Settle(ports.target, ports.book, ports.clock, self._warn)
-        usage, cost = await settle.bill(handle, spec, look)
+        usage, cost = await settle.bill(handle, spec, look, record.prices)
         if alive := still_alive(usage):
             left = instances_left(handle, alive, region)
             await self._unverified(diary, handle, left)
@@ -115,7 +115,7 @@ class Recover:
             unreleased=False,
             phases=phases(spec, look, usage),
             cost=None if cost is None else plain(cost),
-            cost_so_far=record.cost_so_far if cost is None else cost.usd,
+            cost_so_far=record.cost_so_far if cost is None else cost.billed_usd,
         )
         await diary.close()
 

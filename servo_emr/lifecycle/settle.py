@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from servo_emr.domain.errors import RunError
+from servo_emr.domain.money import Cost, Quote
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
-from servo_emr.domain.run import Cost, Observation, Usage, measured_intervals
+from servo_emr.domain.run import Observation, Usage, measured_intervals
 from servo_emr.domain.spec import RunSpec
 
 __all__ = ["Settle", "still_alive"]
@@ -32,8 +33,14 @@ class Settle:
         self._clock = clock
         self._warn = warn
 
-    async def bill(self, handle: Handle, spec: RunSpec, look: Observation) -> tuple[Usage | None, Cost | None]:
-        """(usage, cost) of an ended cluster; None for what could not be had, with the cause in the log."""
+    async def bill(
+        self, handle: Handle, spec: RunSpec, look: Observation, prices: Mapping[str, Any] | None
+    ) -> tuple[Usage | None, Cost | None]:
+        """(usage, cost) of an ended cluster; None for what could not be had, with the cause in the log.
+
+        Args:
+            prices: the quote on the run's record; None in a record of the first version: today's serve then.
+        """
         usage: Usage | None = None
         for wait in _USAGE_TRIES_S:
             if wait:
@@ -49,8 +56,9 @@ class Settle:
             self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")
             return None, None
         try:
-            return usage, await self._book.bill(usage, measured_intervals(spec, look.steps))
-        except RunError as error:
+            quote = await self._book.quote(spec) if prices is None else Quote.from_json(prices)
+            return usage, await self._book.bill(usage, quote, measured_intervals(spec, look.steps))
+        except (RunError, ValueError) as error:
             self._warn(f"no bill for {handle.cluster_id}: {error}")
             return usage, None
 

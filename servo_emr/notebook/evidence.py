@@ -6,13 +6,15 @@ Success needs both: result.json of this very run says so, and no cell holds an e
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.ports import Workspace
 from servo_emr.domain.run import JobEvidence
-from servo_emr.domain.spec import MetricSpec, RunSpec
+from servo_emr.domain.spec import MetricSpec, RunSpec, of_repeat
 from servo_emr.notebook.results import (
     Notebook,
     NoValue,
@@ -43,11 +45,23 @@ class NotebookEvidence:
         self._workspace = workspace
 
     async def collect(self, run_id: str, spec: RunSpec, wanted: Sequence[str]) -> JobEvidence:
-        result = read_result(await self._workspace.get(run_id, "result.json"), run_id)
+        """Of several repeats a metric is the median; the first that has a problem speaks for all."""
+        if spec.job.repeats == 1:
+            return await self._repeat(run_id, spec, wanted, 1)
+        found = []
+        for repeat in range(1, spec.job.repeats + 1):
+            evidence = await self._repeat(run_id, spec, wanted, repeat)
+            if evidence.problem is not None:  # what comes after it did not run, or does not count
+                return replace(evidence, facts={"repeat": repeat, **evidence.facts})
+            found.append(evidence)
+        return _median(found)
+
+    async def _repeat(self, run_id: str, spec: RunSpec, wanted: Sequence[str], repeat: int) -> JobEvidence:
+        result = read_result(await self._workspace.get(run_id, of_repeat("result.json", repeat)), run_id)
         notebook: Notebook | None = None
         unreadable = ""
         try:
-            notebook = read_notebook(await self._workspace.get(run_id, "output.ipynb"))
+            notebook = read_notebook(await self._workspace.get(run_id, of_repeat("output.ipynb", repeat)))
         except UnreadableNotebook as error:
             unreadable = str(error)
         metrics: dict[str, float] = {}
@@ -61,6 +75,15 @@ class NotebookEvidence:
                     metrics[metric.name] = value
         problem = _problem(result, notebook, unreadable)
         return JobEvidence(problem, metrics, missing, _facts(result, notebook))
+
+
+def _median(found: Sequence[JobEvidence]) -> JobEvidence:
+    """Several successful repeats as one; a metric that one of them lacks has no value."""
+    missing = {name: f"repeat {n}: {why}" for n, item in enumerate(found, 1) for name, why in item.missing.items()}
+    names = [name for name in found[0].metrics if name not in missing]
+    metrics = {name: statistics.median(item.metrics[name] for item in found) for name in names}
+    facts = {"repeats": [{"metrics": item.metrics, **item.facts} for item in found]}
+    return JobEvidence(None, metrics, missing, facts)
 
 
 def _value(metric: MetricSpec, notebook: Notebook | None) -> float | NoValue:

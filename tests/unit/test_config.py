@@ -31,7 +31,7 @@ job:
   kernel: python3
   timeout: 2h
   expected_duration: 20m
-  repeats: 1
+  repeats: 3
   wheels: s3://acme-servo/wheels
   metrics:
     rows:  {from: notebook, name: rows, unit: count}
@@ -49,6 +49,8 @@ components:
   core:
     inst_type: {values: [m5.xlarge, c5.xlarge, r5.xlarge], value: m5.xlarge}
     replicas: {min: 2, max: 12, step: 1, value: 4}
+    market: spot
+    bid_price: 0.15
 limits:
   cost_per_run: 5.00
   cost_per_hour: 20.00
@@ -101,8 +103,19 @@ def test_every_documented_key_is_accepted_and_reaches_the_run() -> None:
         "core.inst_type": "m5.xlarge",
         "core.replicas": 4,
     }
+    assert [(step.name, step.repeat, step.argv[-1]) for step in spec.steps] == [
+        ("notebook 1 of 3", 1, "{run}/job.json"),
+        ("notebook 2 of 3", 2, "{run}/job-2.json"),
+        ("notebook 3 of 3", 3, "{run}/job-3.json"),
+    ]
+    assert [(group.market, group.bid_usd) for group in spec.groups] == [("on-demand", None), ("spot", 0.15)]
     assert config.units["rows"] == "count"
     assert config.units["cost"] == "USD"
+
+
+def test_a_job_that_is_not_repeated_has_one_step_with_the_plain_names() -> None:
+    spec = EMRConfiguration.parse_obj(changed("job/repeats", 1)).to_spec()
+    assert [(step.name, step.argv[-1]) for step in spec.steps] == [("notebook", "{run}/job.json")]
 
 
 def test_the_configuration_in_the_root_of_the_project_loads() -> None:
@@ -185,7 +198,14 @@ def test_an_unknown_key_is_refused_at_every_level_and_the_nearest_known_one_name
         ("job/timeout", float("inf"), "emr.job.timeout (it is inf)"),
         ("job/timeout", float("nan"), "emr.job.timeout (it is nan)"),
         ("job/expected_duration", "99999999999999h", "emr.job.expected_duration"),
-        ("job/repeats", 3, "emr.job.repeats (it is 3)"),
+        ("job/repeats", 0, "emr.job.repeats (it is 0)"),
+        ("job/repeats", 51, "emr.job.repeats (it is 51)"),
+        ("job/repeats", 2.0, "emr.job.repeats (it is 2.0)"),
+        ("components/core/market", "SPOT", "emr.components.core.market (it is 'SPOT')"),
+        ("components/primary/bid_price", 0.1, "bid_price is for spot nodes: set market: spot beside it"),
+        ("components/core/bid_price", -0.1, "emr.components.core.bid_price (it is -0.1)"),
+        ("prices", {"ebs": {"gp9": {"gib_month": 0.1}}}, "emr.prices.ebs"),
+        ("prices", {"ebs": {"gp3": {"gib_month": 0}}}, "emr.prices.ebs.gp3.gib_month (it is 0)"),
         ("job/kernel", "py; rm", "emr.job.kernel"),
         ("job/parameters", {"not a name": 1}, "'not a name' cannot be a parameter's name"),
         ("job/parameters", {"x": float("nan")}, "'x' holds a value that JSON cannot say"),

@@ -125,3 +125,32 @@ async def test_an_exceptions_name_may_leave_the_account(ename: str) -> None:
     problem = (await collect(result_json(status="failed", cell_index=0, ename=ename), notebook())).problem
     assert problem is not None
     assert problem.public == f"{ename} in cell 0"
+
+
+async def repeats(*results: bytes | None) -> JobEvidence:
+    """What three repeats left, the k-th with rows = k."""
+    steps = tuple(replace(SPEC.steps[0], repeat=n) for n in range(1, len(results) + 1))
+    spec = replace(FULL, steps=steps, job=replace(FULL.job, repeats=len(results)))
+    workspace = MemoryWorkspace()
+    for n, result in enumerate(results, 1):
+        suffix = "" if n == 1 else f"-{n}"
+        if result is not None:
+            await workspace.put(RUN_ID, f"result{suffix}.json", result)
+        outputs = [scrap(n * n)] + ([] if n == 2 else [stream(f"rate={n}.0")])
+        await workspace.put(RUN_ID, f"output{suffix}.ipynb", notebook(*outputs))
+    return await NotebookEvidence(workspace).collect(RUN_ID, spec, ("rows", "speed"))
+
+
+async def test_a_metric_of_several_repeats_is_their_median_and_missing_when_one_lacks_it() -> None:
+    evidence = await repeats(result_json(), result_json(), result_json())
+    assert evidence.problem is None
+    assert evidence.metrics == {"rows": 4.0}
+    assert evidence.missing == {"speed": "repeat 2: nothing in the notebook's output matches the pattern"}
+    assert [item["metrics"]["rows"] for item in evidence.facts["repeats"]] == [1.0, 4.0, 9.0]
+
+
+async def test_one_failed_repeat_fails_the_run_and_says_which() -> None:
+    evidence = await repeats(result_json(), result_json(status="failed", ename="KeyError", cell_index=1), None)
+    assert evidence.problem is not None
+    assert evidence.problem.reason is Reason.CELL_ERROR
+    assert evidence.facts["repeat"] == 2
