@@ -75,7 +75,9 @@ def _book(config: EMRConfiguration, door: Door, workspace: Workspace, clock: Clo
     if prices.live:
         listed = ListPrices(Door(PRICE_LIST_REGION, Patience.NORMAL))
         sources.insert(0, CachedPrices(listed, workspace, clock, keep=keeps))
-    pins = {kind: (pin.gib_month, pin.iops_month, pin.throughput_month) for kind, pin in prices.ebs.items()}
+    pins: dict[str, tuple[float, float | None, float | None]] = {
+        kind: (pin.gib_month, pin.iops_month, pin.throughput_month) for kind, pin in prices.ebs.items()
+    }
     return RateBook(
         sources,
         clock=clock,

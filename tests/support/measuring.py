@@ -154,7 +154,7 @@ class World:
         if fate is not None:
             target, workspace = Mortal(target, fate), Mortal(workspace, fate)
             clock = MortalClock(clock, fate)
-        book = RateBook([TablePrices()])
+        book = RateBook([TablePrices()], clock=clock)
         evidence = self.evidence or NotebookEvidence(workspace)
         ports = Ports(target, workspace, book, NotebookPacker(workspace), evidence, clock)
         stage = Stage(target, workspace, book, clock, self.space, SPEC)
