@@ -92,14 +92,15 @@ async def test_the_dearest_zone_is_taken_by_its_last_price() -> None:
 
 ASKED = ["c5.xlarge", "m5.xlarge"]
 KNOWN = {("c5.xlarge", ZONE): [SpotPoint(T0 - 10, 0.06)]}
-DENIED = EnvironmentFailure("rate exceeded", Reason.THROTTLED)
+DENIED = OperatorError("not allowed", Reason.CREDENTIALS)
+THROTTLED = EnvironmentFailure("rate exceeded", Reason.THROTTLED)
 
 
 @pytest.mark.parametrize(
     ("source", "zone", "said"),
     [
         (None, ZONE, "there is no source of spot prices"),
-        (History({}, DENIED), ZONE, "it cannot be asked: rate exceeded"),
+        (History({}, DENIED), ZONE, "it cannot be asked: not allowed"),
         (History(KNOWN), ZONE, "No spot price for m5.xlarge in us-east-1a: DescribeSpotPriceHistory has none"),
         (History(KNOWN), None, "the zone that its instances ran in is not known"),
         (History({("c5.xlarge", ZONE): [SpotPoint(T0, 0.0)]}), ZONE, "makes no sense: a price is 0.0"),
@@ -113,6 +114,11 @@ async def test_a_spot_price_that_is_not_known_is_an_error_with_what_to_do(
     assert caught.value.reason is Reason.PRICE
     assert said in caught.value.message
     assert "ec2:DescribeSpotPriceHistory" in caught.value.remedy and "market: on-demand" in caught.value.remedy
+
+
+async def test_what_may_pass_by_itself_stays_what_it_is_and_is_no_persons_to_set_right() -> None:
+    with pytest.raises(EnvironmentFailure, match="rate exceeded"):
+        await Pools(History({}, THROTTLED)).steps("us-east-1", ZONE, ASKED, T0, T0 + 60)
 
 
 async def test_a_type_without_a_price_of_the_last_day_is_an_error_before_the_launch() -> None:
