@@ -187,7 +187,11 @@ def _how_to_pin(inst_types: Sequence[str], kinds: Sequence[str]) -> str:
 def _unknown(asked: Asked, inst_types: Sequence[str], kinds: Sequence[str]) -> OperatorError:
     named = {**{name: name for name in inst_types}, **{kind: f"{kind} volumes" for kind in kinds}}
     answers = {label: asked.answers.get(name, []) for name, label in named.items()}
-    said = "; ".join(f"{label}: {', then '.join(a) or 'there is no source to ask'}" for label, a in answers.items())
+    alike: dict[str, list[str]] = {}
+    for label, given in answers.items():
+        alike.setdefault(", then ".join(given) or "there is no source to ask", []).append(label)
+    # An answer that is the same for several stands once.
+    said = "; ".join(f"{', '.join(labels)}: {answer}" for answer, labels in alike.items())
     allow = f" Or, where the fee is an estimate, allow it: {_ALLOW}: true." if asked.estimated else ""
     return OperatorError(
         f"No price for {', '.join(answers)} in {asked.region}. {said}.",
