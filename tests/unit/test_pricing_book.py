@@ -85,7 +85,7 @@ async def test_an_unknown_price_names_every_source_that_was_asked_and_how_to_pin
     error = await refusal(book, "a1.large", "b1.large", "c1.large")
     assert "No price for b1.large, c1.large, gp3 volumes in us-east-1" in error.message
     assert (
-        "b1.large: the price list does not have it (no permission for pricing:GetProducts), "
+        "b1.large, c1.large, gp3 volumes: the price list does not have it (no permission for pricing:GetProducts), "
         "then the table does not have it" in error.message
     )
     pins = "emr.prices.overrides.b1.large and emr.prices.overrides.c1.large: {ec2: <price>, fee: <fee>}"
