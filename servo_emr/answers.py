@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ from servo_emr.lifecycle.guards import spent
 __all__ = ["in_full", "measurement", "told", "translated"]
 
 _DETAILS_LIMIT = 8_000
+_PLACES = re.compile(r"\b(?:s3[an]?://|arn:)\S+")
+"""S3 URIs and ARNs: names of the account's own things, which prices' notes and AWS's words may hold."""
 
 _CLASSES: dict[type[RunError], type[servo.EventError]] = {
     ConfigurationError: servo.AdjustmentRejectedError,
@@ -67,7 +70,9 @@ def _annotations(record: RunRecord, details: bool) -> dict[str, str]:
         notes["disturbed"] = str(record.details["disturbed"])
     if record.recovered:
         notes["recovered"] = "the servo was restarted during this run"
-    return {**notes, "warnings": "; ".join(warnings)} if warnings else notes
+    if warnings:
+        notes["warnings"] = "; ".join(warnings)
+    return notes if details else {name: _PLACES.sub("...", text) for name, text in notes.items()}
 
 
 def told(error: RunError, kind: type[servo.EventError], record: RunRecord | None, details: bool) -> servo.EventError:

@@ -63,6 +63,21 @@ class _Usd(pydantic.ConstrainedFloat):
     allow_inf_nan = False
 
 
+class _Count(pydantic.ConstrainedInt):
+    strict = True
+    ge = 1
+
+
+class _ReleaseLabel(pydantic.ConstrainedStr):
+    regex = r"^emr-\d+\.\d+\.\d+$"
+
+    @classmethod
+    def validate(cls, value: str) -> str:
+        if not re.fullmatch(cls.regex, value):
+            raise ValueError("must be a whole label, such as emr-7.1.0; `aws emr list-release-labels` shows them")
+        return value
+
+
 class _Section(pydantic.BaseModel):
     """A mapping in servo.yaml."""
 
@@ -73,6 +88,13 @@ class _Section(pydantic.BaseModel):
         json_encoders = {servo.Duration: str}
 
     _known_keys = pydantic.root_validator(pre=True, allow_reuse=True)(known_keys)
+
+    @pydantic.validator("*", pre=True)
+    def _no_bool(cls, value: object, field: pydantic.fields.ModelField) -> object:
+        """For Python `true` is 1, and for nobody who writes a limit."""
+        if isinstance(value, bool) and field.type_ in (_Count, _Usd):
+            raise ValueError("must be a number")
+        return value
 
 
 class MetricSection(_Section):
@@ -156,7 +178,7 @@ class JobSection(_Section):
 class ClusterSection(_Section):
     """The cluster, as far as it does not change from trial to trial."""
 
-    release_label: str = pydantic.Field(..., description="EMR release.", regex=r"^emr-\d+\.\d+\.\d+$")
+    release_label: _ReleaseLabel = pydantic.Field(..., description="EMR release.")
     applications: list[str] = pydantic.Field(["Spark"], description="Applications that EMR installs.")
     subnet_ids: list[pydantic.constr(regex=r"^subnet-[0-9a-z]+$")] = pydantic.Field(  # type: ignore[valid-type]
         [], description="Subnets that a cluster may be launched in; none: the account's default."
@@ -227,8 +249,11 @@ class _BoughtSection(_Section):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _bid_for_spot(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values.get("bid_price") is not None and values["market"] != "spot":
+        bid = values.get("bid_price")
+        if bid is not None and values["market"] != "spot":
             raise ValueError("bid_price is for spot nodes: set market: spot beside it, or take it out")
+        if bid is not None and round(bid, 3) != bid:
+            raise ValueError(f"bid_price {bid:g} has more than the three decimals that EMR takes: round it")
         return values
 
 
@@ -267,8 +292,8 @@ class LimitsSection(_Section):
         None, description="USD spent in a row without a measurement; then the breaker opens."
     )
     provisioning: servo.Duration = pydantic.Field("20m", description="From the launch to the first step.")
-    nodes: pydantic.PositiveInt | None = pydantic.Field(None, description="All nodes of a cluster.")
-    vcpus: pydantic.PositiveInt | None = pydantic.Field(None, description="All vCPUs of a cluster.")
+    nodes: _Count | None = pydantic.Field(None, description="All nodes of a cluster.")
+    vcpus: _Count | None = pydantic.Field(None, description="All vCPUs of a cluster.")
 
     @pydantic.validator("provisioning", pre=True)
     def _positive(cls, value: object) -> servo.Duration:

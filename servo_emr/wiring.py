@@ -12,7 +12,7 @@ from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.prices import PRICE_LIST_REGION, ListPrices, SpotPrices
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.clock import SystemClock, clock_of_environment
+from servo_emr.clock import SystemClock, clock_of_environment, elapsed
 from servo_emr.config import EMRConfiguration
 from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, PriceSource, Workspace
 from servo_emr.domain.settings import Space
@@ -62,7 +62,7 @@ def assemble(
     space = config.space
     stage = Stage(target, workspace, book, clock, space, config.to_spec())
     packer, evidence = NotebookPacker(workspace), NotebookEvidence(workspace)
-    lease = Lease(workspace, SystemClock(), me(), lives, warn)
+    lease = Lease(workspace, SystemClock(), me(), lives, warn, elapsed)
     ports = Ports(target, workspace, book, packer, evidence, clock)
     measure = Measure(ports, stage, lease.must_be_fresh, warn)
     return Live(config, space, clock, target, workspace, book, stage, packer, measure, lease)
@@ -103,28 +103,37 @@ def _process_space() -> list[str]:
         return []  # no Linux: the host's name must do
 
 
-def lives(holder: Holder) -> bool:
-    """Whether a process of this host, named in a lease, still runs. A process id that was given anew is another."""
+def lives(holder: Holder, processes: Path = Path("/proc")) -> bool:
+    """Whether a process of this host, named in a lease, still runs. A process id that was given anew is another.
+
+    `processes` is where the kernel tells of them. When it tells nothing, as of another user's under hidepid and where
+    it is no Linux, who is there is taken to be the holder: to wait for one who is gone costs less than to take a living
+    driver's lease.
+    """
     if holder.pid == os.getpid():
         return holder == me()
-    return _started(holder.pid) == holder.started
+    started = _started(holder.pid, processes)
+    return holder.started in (started, "") if started else started is not None
 
 
-def _started(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's own count; None when there is no such process."""
+def _started(pid: int, processes: Path = Path("/proc")) -> str | None:
+    """When a process of this machine started, in the kernel's own count; None when there is no such process, and ""
+    when there is one of which the kernel does not tell."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _signalled(pid)
+        stat = (processes / str(pid) / "stat").read_text()
+    except OSError:  # it is gone, it is gone just now (ESRCH), or it is hidden from us
+        return _signalled(pid)
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else fields[19]
 
 
 def _signalled(pid: int) -> str | None:
-    """The same where there is no /proc: only whether there is such a process."""
+    """The same, from whether there is somebody to signal."""
+    if pid < 1:
+        return None  # to signal it would be to signal a group
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return None
     except PermissionError:
         return ""  # it is somebody else's, but it is there

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.aws.door import Door
+from servo_emr.aws.door import Door, understood
 from servo_emr.domain.errors import RunError
 from servo_emr.domain.money import ESTIMATED_FEE_SHARE, Prices, Rate, SpotPoint, StorageRate
 
@@ -37,7 +37,8 @@ _PARTS = {
     "mibps-mo": ("throughput_month", 1.0),
     "gibps-mo": ("throughput_month", 1 / 1024),
 }
-"""Units of EBS prices -> the field of a StorageRate and the factor into its unit."""
+"""Units of EBS prices -> the field of a StorageRate and the factor into its unit. Other units are left
+out: the I/O requests of magnetic volumes are counted nowhere that we can read."""
 
 
 @dataclass
@@ -76,7 +77,8 @@ class ListPrices:
             for kind in kinds:
                 await self._storage(found, region, kind)
         except RunError as error:
-            found.remarks.append(f"{self.SOURCE} could not be asked ({error.message} {error.remedy}".rstrip() + ")")
+            # Notes go with the figures to the optimizer: AWS's own words, which name accounts and identities, do not.
+            found.remarks.append(f"{self.SOURCE} could not be asked ({error.public}). {error.remedy}".rstrip())
         return Prices(self.SOURCE, found.rates, found.storage, "; ".join(found.remarks))
 
     async def _rate(self, found: _Found, region: str, inst_type: str) -> None:
@@ -120,7 +122,8 @@ class ListPrices:
         pages = self._door.pages(
             "pricing", "GetProducts", "PriceList", ServiceCode=service, Filters=filters, FormatVersion="aws_v1"
         )
-        return [price async for text in pages for price in _on_demand(json.loads(text))]
+        with understood("pricing:GetProducts"):
+            return [price async for text in pages for price in _on_demand(json.loads(text))]
 
 
 def _on_demand(product: Mapping[str, Any]) -> Iterable[_Price]:
@@ -158,7 +161,8 @@ class SpotPrices:
             **({} if zone is None else {"AvailabilityZone": zone}),
         )
         pools: dict[tuple[str, str], dict[float, float]] = {}
-        async for entry in pages:
-            pool = pools.setdefault((entry["InstanceType"], entry["AvailabilityZone"]), {})
-            pool[entry["Timestamp"].timestamp()] = float(entry["SpotPrice"])
+        with understood("ec2:DescribeSpotPriceHistory"):
+            async for entry in pages:
+                pool = pools.setdefault((entry["InstanceType"], entry["AvailabilityZone"]), {})
+                pool[entry["Timestamp"].timestamp()] = float(entry["SpotPrice"])
         return {pool: tuple(SpotPoint(at, usd) for at, usd in sorted(points.items())) for pool, points in pools.items()}

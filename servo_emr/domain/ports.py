@@ -1,7 +1,8 @@
 """What the policy needs of the world: few verbs each, with the promises that every implementation keeps.
 
 All `async` verbs are called from one event loop and return to it; blocking work is done off the loop by the
-implementation. Nothing but `RunError`, `LaunchUnclear` and `Conflict` (domain.errors) leaves a port.
+implementation. Nothing but `RunError`, `LaunchUnclear` and `Conflict` (domain.errors) leaves a port, whatever the
+service, or somebody in its place, answers. A ValueError is the caller's own mistake: a name that can be no key.
 """
 
 from __future__ import annotations
@@ -104,10 +105,12 @@ class LaunchTarget(Protocol):
         """
         ...
 
-    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
+    async def find(self, workspace_id: str, alive_only: bool = False, since: float | None = None) -> list[Found]:
         """All clusters whose name holds the workspace's key, exactly, oldest first; every page is read.
 
-        alive_only leaves out those that have ended, and costs fewer pages.
+        alive_only leaves out those that have ended. With `since` those may be left out that were made before it
+        (seconds since the epoch, our clock; what the service's clock may differ by is allowed for). Both cost fewer
+        pages. An empty list is the service's own word that there is none, never the lack of an answer.
         """
         ...
 
@@ -189,8 +192,8 @@ class Workspace(Protocol):
         """Writes an artefact of a run."""
         ...
 
-    async def get(self, run_id: str, name: str) -> bytes | None:
-        """Reads an artefact of a run, or None."""
+    async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
+        """Reads an artefact of a run, or None; of one that is larger than `limit` bytes the first `limit` + 1."""
         ...
 
     async def read(self, uri: str) -> bytes:

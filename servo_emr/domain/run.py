@@ -14,6 +14,7 @@ from servo_emr.domain.errors import Reason, RunError, Verdict
 from servo_emr.domain.spec import RunSpec, plain
 
 __all__ = [
+    "TEARDOWN_S",
     "InstanceRow",
     "JobEvidence",
     "Observation",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 SCHEMA = 1
+
+TEARDOWN_S = 60.0
+"""What a cluster is expected to take to end."""
 
 
 class RunState(enum.StrEnum):
@@ -109,7 +113,6 @@ class Observation:
     cause_message: str = ""
     errors: tuple[Mapping[str, Any], ...] = ()
     end_reason: Reason | None = None
-    protected: bool = False
 
     @property
     def steps_ended(self) -> bool:
@@ -238,7 +241,7 @@ class RunRecord:
         return self.decided and (self.state.terminal or self.state is RunState.QUEUED) and not self.unreleased
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values, a superset of what `from_json` reads."""
+        """The record as JSON values: every field, and nothing else, as `from_json` reads it."""
         document: dict[str, Any] = plain(self)
         return document
 
@@ -247,7 +250,7 @@ class RunRecord:
         """The record in a document that `to_json` made.
 
         Raises:
-            ValueError: the document is of another schema or lacks a field; the message names it.
+            ValueError: the document is of another schema, lacks a field, or has one that is none of a record's.
         """
         if document.get("schema") != SCHEMA:
             raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")

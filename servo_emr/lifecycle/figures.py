@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.money import Cost
-from servo_emr.domain.run import JobEvidence, Observation, RunRecord, Usage, is_spot, measured_seconds
+from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot, measured_seconds
 from servo_emr.domain.spec import RunSpec
 
 __all__ = [
@@ -80,19 +80,28 @@ def repeat_seconds(spec: RunSpec, look: Observation) -> list[float]:
 
 
 def disturbed(usage: Usage, look: Observation) -> str:
-    """What made the run slower than its configuration is, in words without names; empty when nothing did.
+    """What made the run another than its configuration's, in words without names; empty when nothing did.
 
-    Nodes that were lost before the last step had ended: the number is not this configuration's then.
+    Until the last step had ended: nodes that were lost, and nodes that were added after the cluster was ready.
     """
     decided = max((step.timeline.ended for step in look.steps if step.timeline.ended is not None), default=None)
     if decided is None:
         return ""
-    lost = [row for row in usage.rows if row.timeline.created and row.timeline.ended and row.timeline.ended < decided]
-    if not lost:
-        return ""
-    spot = sum(is_spot(row) for row in lost)
-    nodes = f"{len(lost)} node{'s' if len(lost) > 1 else ''} lost before the job had ended"
-    return f"{nodes}, {spot} of them on spot" if spot else nodes
+    before = [row for row in usage.rows if row.timeline.created is not None and row.timeline.created < decided]
+    lost = [row for row in before if row.timeline.ended is not None and row.timeline.ended < decided]
+    ready = look.timeline.ready
+    added = [] if ready is None else [row for row in before if (row.timeline.created or 0.0) > ready]
+    words = []
+    if lost:
+        spot = sum(is_spot(row) for row in lost)
+        words.append(f"{_nodes(lost)} lost before the job had ended" + (f", {spot} of them on spot" if spot else ""))
+    if added:
+        words.append(f"{_nodes(added)} added after the cluster was ready")
+    return "; ".join(words)
+
+
+def _nodes(rows: list[InstanceRow]) -> str:
+    return f"{len(rows)} node" if len(rows) == 1 else f"{len(rows)} nodes"
 
 
 def figures(

@@ -66,6 +66,11 @@ class Stage:
         self._space = space
         self._base = base
 
+    @property
+    def region(self) -> str:
+        """Where everything is asked and launched."""
+        return self._base.region
+
     def spec(self, values: Mapping[str, Value], userdata: object = None) -> RunSpec:
         """What those values would run; every value is coerced and bounded once more.
 

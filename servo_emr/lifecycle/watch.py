@@ -13,14 +13,12 @@ from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import RunError
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
-from servo_emr.domain.run import Observation, RunState
+from servo_emr.domain.run import TEARDOWN_S, Observation, RunState
 from servo_emr.domain.spec import RunSpec, of_repeat
 from servo_emr.lifecycle.figures import PROVISIONING_S
 from servo_emr.lifecycle.guards import Ceilings
 
-__all__ = ["TEARDOWN_S", "Progress", "Watch", "pace", "running_repeat"]
-
-TEARDOWN_S = 90.0
+__all__ = ["Progress", "Watch", "pace", "running_repeat"]
 
 _LAUNCH_LONGEST_S = 120.0
 _LONGEST_S = 300.0

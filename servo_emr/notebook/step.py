@@ -45,11 +45,8 @@ class NotebookFacts:
     """What can be known of a notebook without running it.
 
     parameters: the names that its parameters cell assigns; None when the cell cannot be read as Python.
-    kernel: the kernel that it names itself, None when it names none.
     """
 
-    cells: int
-    kernel: str | None
     has_parameters_cell: bool
     parameters: tuple[str, ...] | None
 
@@ -125,8 +122,6 @@ def check_notebook(body: bytes) -> NotebookFacts:
         raise NotANotebook("the notebook holds no code. Write some in Jupyter and save it.")
     marked = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())), None)
     return NotebookFacts(
-        cells=len(notebook.cells),
-        kernel=notebook.metadata.get("kernelspec", {}).get("name"),
         has_parameters_cell=marked is not None,
         parameters=() if marked is None else _assigned(marked.source),
     )

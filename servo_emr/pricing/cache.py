@@ -60,7 +60,8 @@ class _Kept:
 class CachedPrices:
     """A PriceSource before another: asks it for what is not kept or no longer fresh, and keeps what it answers.
 
-    A price that is no longer fresh is used only when the other source could not give it; the note says so.
+    A price that is no longer fresh is used only when the other source could not give it; the note says so. Notes
+    become warnings of a measurement, so they hold no URI and nothing that AWS said.
 
     Args:
         inner: the source whose prices are kept.
@@ -88,21 +89,20 @@ class CachedPrices:
         if self._keep and (asked.rates or asked.storage):
             notes.append(await self._write(kept))
         return Prices(
-            f"{asked.source or 'AWS Price List'}, kept in {self._workspace.uri}/{DOCUMENT}.json",
+            f"{asked.source or 'AWS Price List'}, kept in the workspace",
             {name: kept.rates[region, name][1] for name in inst_types if (region, name) in kept.rates},
             {kind: kept.storage[region, kind][1] for kind in kinds if (region, kind) in kept.storage},
             "; ".join(note for note in notes if note),
         )
 
     async def _read(self) -> _Kept:
-        place = f"{self._workspace.uri}/{DOCUMENT}.json"
         try:
             document = await self._workspace.document(DOCUMENT)
             return _Kept() if document is None else _Kept.of(document.body, document.version)
         except RunError as error:
-            return _Kept(note=f"kept prices cannot be read ({error.message})")
-        except (KeyError, TypeError, ValueError) as error:
-            return _Kept(note=f"{place} holds no prices of this version ({error}): move it away")
+            return _Kept(note=f"kept prices cannot be read ({error.reason})")
+        except (KeyError, TypeError, ValueError):
+            return _Kept(note=f"{DOCUMENT}.json in the workspace holds no prices of this version: move it away")
 
     async def _write(self, kept: _Kept) -> str:
         """Keeps the prices; what has to be said when that did not work."""
@@ -113,7 +113,7 @@ class CachedPrices:
         except Conflict:
             return ""  # somebody else has just kept prices: as good as ours
         except RunError as error:
-            return f"prices could not be kept ({error.message})"
+            return f"prices could not be kept ({error.reason})"
         return ""
 
 

@@ -9,16 +9,14 @@ import math
 from dataclasses import dataclass
 
 from servo_emr.domain.money import Estimate, Quote
+from servo_emr.domain.run import TEARDOWN_S
 from servo_emr.domain.spec import Market, NodeGroup, Role, RunSpec
 from servo_emr.domain.volumes import root_volume
 from servo_emr.pricing.basis import basis
 from servo_emr.pricing.lives import FLOOR_S
 from servo_emr.pricing.storage import default_volumes, usd_per_hour
 
-__all__ = ["TEARDOWN_S", "appraise", "most_usd"]
-
-TEARDOWN_S = 60.0
-"""What an estimate assumes for the cluster's end, from the last step's end."""
+__all__ = ["appraise", "most_usd"]
 
 _HOUR_S = 3600.0
 

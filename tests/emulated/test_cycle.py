@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,8 @@ from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import job_notebook, spark_notebook
 from tests.support.servo import command, write_configuration
 
+LAW = ("--model", "a=300,b=0,c=0,d=0")
 NO_RUN = "00000000t000000-00000000"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    with EmulatorProcess("--model", "a=300,b=0,c=0,d=0", speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from servo_emr.domain.volumes import root_volume
 __all__ = ["NEVER", "Script", "ScriptedTarget", "throttled"]
 
 NEVER = float("inf")
+SKEW_S = 86_400.0
+"""By so much may the service's clock differ from ours."""
 
 
 def throttled() -> RunError:
@@ -54,6 +56,8 @@ class Script:
     failing_releases: Callable[[float], RunError | None] = lambda since_launch: None
     failing_finds: Callable[[float], RunError | None] = lambda since_launch: None
     failing_usage: RunError | None = None
+    listed: float = NEVER
+    """So many of the instances are listed, the first ones."""
     left_alive: int = 0
     """So many instances are listed as running, whatever their cluster does."""
     preflight: Preflight = field(default_factory=Preflight)
@@ -121,8 +125,9 @@ class ScriptedTarget:
         self.clusters.append(_Cluster(handle, spec, self._clock.now()))
         return handle
 
-    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
+    async def find(self, workspace_id: str, alive_only: bool = False, since: float | None = None) -> list[Found]:
         self.calls.append("find")
+        oldest = -NEVER if since is None else since - SKEW_S
         now = self._clock.now()
         born = self.clusters[-1].born if self.clusters else self._made
         if (error := self.script.failing_finds(now - born)) is not None:
@@ -131,7 +136,7 @@ class ScriptedTarget:
         found = [Found(Handle(f"j-stranger{n}", key), True, now) for n, key in enumerate(names) if key is not None]
         for cluster in self.clusters:
             key = RunKey.parse(cluster.handle.key.name, "", workspace_id)
-            if key is not None and now - cluster.born >= self.script.visible_after:
+            if key is not None and now - cluster.born >= self.script.visible_after and cluster.born >= oldest:
                 alive = self._state(cluster) is not RunState.VERIFIED
                 found.append(Found(Handle(cluster.handle.cluster_id, key), alive, cluster.born))
         return [cluster for cluster in found if cluster.alive or not alive_only]
@@ -173,6 +178,7 @@ class ScriptedTarget:
             replace(row, state="RUNNING", timeline=replace(line, ended=None), ended=False)
             for row in rows[: self.script.left_alive]
         ]
+        rows = [row for n, row in enumerate(rows) if n < self.script.listed]
         return Usage(cluster.spec.region, tuple(rows), root_volume(cluster.spec.cluster.release_label), "us-east-1a")
 
     async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
@@ -217,7 +223,8 @@ class ScriptedTarget:
         """One after another; only the last ends as the script says, those before it are COMPLETED."""
         name, step_id = cluster.spec.steps[number].name, f"s-{number + 1}"
         now, over = self._clock.now(), self._over(cluster)
-        start = cluster.born + self.script.ready + number * self.script.job
+        before = number * self.script.job if number else 0.0
+        start = cluster.born + self.script.ready + before
         done = start + self.script.job
         if now < start or over <= start:
             state = StepState.CANCELLED if now >= over else StepState.PENDING

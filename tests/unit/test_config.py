@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,7 @@ def test_an_unknown_key_is_refused_at_every_level_and_the_nearest_known_one_name
         ("job/repeats", 2.0, "emr.job.repeats (it is 2.0)"),
         ("components/core/market", "SPOT", "emr.components.core.market (it is 'SPOT')"),
         ("components/primary/bid_price", 0.1, "bid_price is for spot nodes: set market: spot beside it"),
+        ("components/core/bid_price", 0.1234, "bid_price 0.1234 has more than the three decimals that EMR takes"),
         ("components/core/bid_price", -0.1, "emr.components.core.bid_price (it is -0.1)"),
         ("prices", {"ebs": {"gp9": {"gib_month": 0.1}}}, "emr.prices.ebs"),
         ("prices", {"ebs": {"gp3": {"gib_month": 0}}}, "emr.prices.ebs.gp3.gib_month (it is 0)"),
@@ -231,6 +233,11 @@ def test_an_unknown_key_is_refused_at_every_level_and_the_nearest_known_one_name
         ("limits/cost_per_hour", -1, "emr.limits.cost_per_hour"),
         ("limits/spend_per_day", "much", "emr.limits.spend_per_day (it is 'much')"),
         ("limits/nodes", 0, "emr.limits.nodes"),
+        ("limits/nodes", True, "emr.limits.nodes (it is True): must be a number"),
+        ("limits/vcpus", 16.5, "emr.limits.vcpus (it is 16.5): value is not a valid integer"),
+        ("limits/cost_per_run", True, "emr.limits.cost_per_run (it is True): must be a number"),
+        ("components/core/bid_price", True, "emr.components.core.bid_price (it is True): must be a number"),
+        ("cluster/release_label", "emr-7", "emr.cluster.release_label (it is 'emr-7'): must be a whole label, such as"),
         ("limits/provisioning", "0s", "emr.limits.provisioning (it is '0s'): must be longer than 0"),
         ("limits/provisioning", float("inf"), "emr.limits.provisioning"),
         ("prices", {"overrides": {"m5.xlarge": {"ec2": 0, "fee": 1}}}, "emr.prices.overrides.m5.xlarge.ec2 (it is 0)"),
@@ -274,3 +281,11 @@ def test_whatever_bounds_are_accepted_can_be_described_and_applied(
     spec = config.space.apply(config.to_spec(), config.space.configured)
     assert spec.groups == config.to_spec().groups
     assert canonical(spec)
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    schema = EMRConfiguration.schema()
+    keys = {key for model in (schema, *schema["definitions"].values()) for key in model.get("properties", ())}
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert {key for key in keys - {"description"} if not re.search(rf"\b{key}\b", text)} == set()
+    assert {"bid_price", "throughput_month", "live", "release_label", "values", "pattern"} <= keys

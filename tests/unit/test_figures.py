@@ -149,3 +149,15 @@ def test_nodes_that_were_lost_before_the_job_had_ended_disturb_a_run_and_later_o
         "2 nodes lost before the job had ended, 1 of them on spot"
     )
     assert disturbed(rows((150.0, "SPOT")), look(step_look(started=None, ended=None))) == ""
+
+
+def test_a_node_that_was_added_after_the_cluster_was_ready_disturbs_a_run_too() -> None:
+    def row(created: float, ended: float) -> InstanceRow:
+        return InstanceRow("i", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(created, created + 9.0, ended))
+
+    seen = look(step_look(ended=200.0))  # ready at 90
+    assert disturbed(Usage("us-east-1", (row(20.0, 260.0), row(90.0, 260.0), row(201.0, 260.0)), ROOT), seen) == ""
+    replaced = Usage("us-east-1", (row(20.0, 120.0), row(130.0, 260.0)), ROOT)
+    assert disturbed(replaced, seen) == (
+        "1 node lost before the job had ended; 1 node added after the cluster was ready"
+    )

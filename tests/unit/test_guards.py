@@ -135,6 +135,7 @@ def test_the_days_budget_counts_the_runs_of_the_last_24_hours(limit: float | Non
 
 
 PENDING = look(step_look(StepState.PENDING, None, None), state=RunState.PROVISIONING)
+BOOTING = replace(PENDING, state=RunState.BOOTSTRAPPING)
 RUNNING = look(step_look(StepState.RUNNING, 400.0, None), state=RunState.RUNNING)
 
 
@@ -147,7 +148,9 @@ RUNNING = look(step_look(StepState.RUNNING, 400.0, None), state=RunState.RUNNING
         ({"deadline_s": 600.0}, RUNNING, 1001.0, Reason.DEADLINE),
         ({}, RUNNING, 400.0 + 7200.0 + JOB_GRACE_S + 1, Reason.JOB_TIMEOUT),
         ({"provisioning_s": 1200.0}, PENDING, 1201.0, Reason.CAPACITY),
-        ({"cost_per_run": 0.1}, PENDING, 301.0, Reason.COST_CEILING),
+        ({"cost_per_run": 0.1}, PENDING, 301.0, Reason.CAPACITY),
+        ({"max_cost_usd": 0.1}, PENDING, 301.0, Reason.MAX_COST),
+        ({"cost_per_run": 0.1}, BOOTING, 301.0, Reason.COST_CEILING),
     ],
 )
 def test_a_limit_is_passed_one_second_after_it_and_not_at_it(
@@ -159,6 +162,28 @@ def test_a_limit_is_passed_one_second_after_it_and_not_at_it(
     assert error is not None
     assert error.reason is reason
     assert ceilings.next_limit(seen, at - 1) <= 0.0 + 1e-9 or at - 1 + ceilings.next_limit(seen, at - 1) == at - 1
+
+
+def test_a_cluster_that_has_no_nodes_yet_is_given_up_for_its_cost_without_blaming_its_configuration() -> None:
+    ceilings = Ceilings(limited(cost_per_run=3.0), 0.0, 20.0)
+    assert ceilings.passed(PENDING, 539.0) is None
+    error, unseen = ceilings.passed(PENDING, 541.0), ceilings.passed(PENDING, 541.0, seen_at=300.0)
+    assert error is not None
+    assert (error.reason, "cost_per_run" in error.message) == (Reason.CAPACITY, True)
+    assert unseen is not None
+    assert unseen.reason is Reason.ENDPOINT, "it may have been provisioned since"
+
+
+def test_a_job_is_past_its_time_only_when_it_was_seen_running_past_it() -> None:
+    ceilings, limit = Ceilings(limited(), 0.0, RATE), 400.0 + 7200.0 + JOB_GRACE_S
+    assert ceilings.passed(RUNNING, limit + 1, seen_at=limit - 100.0) is None
+    assert ceilings.next_limit(RUNNING, limit + 1) == pytest.approx(JOB_GRACE_S - 1)
+    unseen = ceilings.passed(RUNNING, limit + JOB_GRACE_S + 1, seen_at=limit - 100.0)
+    assert unseen is not None
+    assert unseen.reason is Reason.ENDPOINT
+    seen = ceilings.passed(RUNNING, limit + 61, seen_at=limit + 60)
+    assert seen is not None
+    assert seen.reason is Reason.JOB_TIMEOUT
 
 
 def test_the_jobs_time_limits_hold_for_each_repeat_anew() -> None:

@@ -88,7 +88,7 @@ async def test_kept_prices_of_another_version_are_named_and_left_as_they_are(bod
     await scene.workspace.write("prices", body, None)
     prices = await scene.ask()
     assert prices.rates == {"m5.xlarge": M5}
-    assert "prices.json holds no prices of this version" in prices.note
+    assert "prices.json in the workspace holds no prices of this version" in prices.note
     document = await scene.workspace.document("prices")
     assert document is not None
     assert json.loads(json.dumps(document.body)) == body

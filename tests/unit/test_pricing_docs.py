@@ -105,7 +105,7 @@ def volume(text: str) -> Volume:
     return Volume(kind, float(gib), *map(int, more))
 
 
-def compare(made: dict[str, float], printed: dict[str, float]) -> None:
+def check_figures(made: dict[str, float], printed: dict[str, float]) -> None:
     """Every figure of the page is one that is made, to the last digit printed."""
     assert AS_PRINTED < HUNDREDTH_OF_A_CENT
     assert made.keys() == printed.keys()
@@ -129,7 +129,7 @@ async def test_a_bill_worked_by_hand_in_the_docs_is_the_bill_that_is_made(name: 
         made["job"] = cost.job_usd
     if "duration" in printed:
         made["duration"] = union_seconds(case.repeats[0])
-    compare(made, printed)
+    check_figures(made, printed)
 
 
 def test_the_docs_work_every_kind_of_bill_by_hand() -> None:
@@ -163,7 +163,7 @@ async def estimated(name: str, *, spot: bool) -> None:
         "likely": found.likely_usd,
         "high": found.high_usd,
     }
-    compare(made, figures(ESTIMATES[name]))
+    check_figures(made, figures(ESTIMATES[name]))
 
 
 async def test_the_estimates_worked_by_hand_in_the_docs_are_the_estimates_that_are_made() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import CANARIES, records
 from tests.support.optimizer import adjust, describe, measure
 
+# Long enough on W for a look while it runs, and no longer in real time: the notebook takes seconds anyway.
+LAW = ("--model", "a=600,b=720,c=0,d=0", "--seed", "wire")
 WORKSPACE = "s3://acme-servo/nightly"
 PHASES = ["queued", "provisioning", "bootstrapping", "running", "collecting", "ending", "verified"]
 ASKED = ["duration", "cost", "job_cost", "node_hours", "accuracy", "speed"]
@@ -41,22 +42,6 @@ CHANGES = {
     "job.parameters": {"mode": "ok", "correct": 13, "nodes": "{core.replicas}"},
     "job.metrics.nodes": {"from": "notebook", "name": "nodes", "unit": "count"},
 }
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    # Long enough on W for a look while it runs, and no longer in real time: the notebook takes seconds anyway.
-    law = ("--model", "a=600,b=720,c=0,d=0", "--seed", "wire")
-    with EmulatorProcess(*law, speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -326,10 +311,10 @@ def test_with_report_details_the_optimizer_hears_all_of_it(detailed: Conversatio
     assert turn.last_line["run"] != "none"
 
 
-def test_a_kernel_that_dies_is_the_configurations_fault(conversation: Conversation) -> None:
+def test_a_kernel_that_is_killed_is_the_configurations_fault(conversation: Conversation) -> None:
     turn = conversation["kernel dies"]
     assert turn.outcome == ("rejected", "configuration/out-of-memory")
-    assert turn.answer["message"].splitlines()[0].endswith("the kernel died in cell 2")
+    assert turn.answer["message"].splitlines()[0].endswith("the kernel was killed in cell 2")
     assert float(turn.last_line["cost_usd"]) > 0
 
 
