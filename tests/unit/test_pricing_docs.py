@@ -139,7 +139,7 @@ def test_the_docs_work_every_kind_of_bill_by_hand() -> None:
     assert {"region", "root", "volumes", "pin", "price", "repeat"} <= kinds
 
 
-async def estimated(name: str, *, spot: bool) -> None:
+async def check_estimate(name: str, *, spot: bool) -> None:
     """Compares an estimate with the page's."""
     points = [SpotPoint(T0 - 900, 0.3), SpotPoint(T0 - 60, 0.100)]
     pools: dict[tuple[str, str], Sequence[SpotPoint]] = {("r5.xlarge", ZONE): points}
@@ -167,5 +167,5 @@ async def estimated(name: str, *, spot: bool) -> None:
 
 
 async def test_the_estimates_worked_by_hand_in_the_docs_are_the_estimates_that_are_made() -> None:
-    await estimated("Estimate on demand", spot=False)
-    await estimated("Estimate on spot", spot=True)
+    await check_estimate("Estimate on demand", spot=False)
+    await check_estimate("Estimate on spot", spot=True)
