@@ -66,8 +66,8 @@ def shown(emulator: EmulatorProcess, folder: Path, *arguments: str) -> str:
 def test_a_plan_shows_settings_dollars_and_no_findings(planned: dict[str, Any]) -> None:
     assert planned["settings"] == {"primary.inst_type": "m5.xlarge", "core.inst_type": "m5.xlarge", "core.replicas": 1}
     assert (planned["findings"], planned["warnings"], planned["refusal"]) == ([], [], None)
-    assert planned["estimate"]["usd_per_hour"] == pytest.approx(2 * (0.192 + 0.048))
-    assert planned["estimate"]["floor_usd"] == pytest.approx(0.48 * 480 / 3600)
+    assert planned["estimate"]["usd_per_hour"] == pytest.approx(2 * (0.192 + 0.048 + (64 * 0.10 + 15 * 0.08) / 720))
+    assert planned["estimate"]["floor_usd"] == pytest.approx(planned["estimate"]["usd_per_hour"] * 480 / 3600)
 
 
 def test_a_cycle_runs_exactly_the_request_that_was_planned(

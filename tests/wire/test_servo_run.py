@@ -144,7 +144,7 @@ def test_a_measurement_is_annotated_with_where_its_figures_are_from(conversation
     assert [notes["cluster_id"]] == turn.launched
     assert notes["repeats"] == "1"
     assert notes["notebook_sha256"] == hashlib.sha256((folder / "job.ipynb").read_bytes()).hexdigest()
-    for part in ("us-east-1", "on-demand", "list price of 2023-08-30", "not included: EBS"):
+    for part in ("us-east-1", "on-demand", "list price of 2023-08-30", "not included: S3 requests"):
         assert part in notes["cost_basis"]
 
 
@@ -172,7 +172,8 @@ def test_the_cost_is_the_bill_that_the_instances_come_to_at_list_prices(
     conversation: Conversation, account: Account
 ) -> None:
     turn = conversation["measure"]
-    per_hour = {"m5.xlarge": 0.192 + 0.048, "c5.xlarge": 0.17 + 0.043}
+    volumes = (64 * 0.10 + 15 * 0.08) / 720  # two gp2 volumes of an xlarge and a gp3 root, by the month of 30 days
+    per_hour = {"m5.xlarge": 0.192 + 0.048 + volumes, "c5.xlarge": 0.17 + 0.043 + volumes}
     dollars = hours = 0.0
     rows = account["emr"].list_instances(ClusterId=turn.launched[0])["Instances"]
     for row in rows:
