@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ from servo_emr.lifecycle.guards import spent
 __all__ = ["in_full", "measurement", "told", "translated"]
 
 _DETAILS_LIMIT = 8_000
+_PLACES = re.compile(r"\b(?:s3[an]?://|arn:)\S+")
+"""S3 URIs and ARNs: names of the account's own things, which prices' notes and AWS's words may hold."""
 
 _CLASSES: dict[type[RunError], type[servo.EventError]] = {
     ConfigurationError: servo.AdjustmentRejectedError,
@@ -60,12 +63,16 @@ def _annotations(record: RunRecord, details: bool) -> dict[str, str]:
         "run_id": record.run_id,
         "cluster_id": record.cluster_id or "",
         "cost_basis": str(record.cost["basis"]) if record.cost else "no bill could be made",
-        "repeats": "1",
+        "repeats": str(record.spec["job"].get("repeats", 1)),
         "notebook_sha256": record.notebook_sha256,
     }
+    if record.details.get("disturbed"):
+        notes["disturbed"] = str(record.details["disturbed"])
     if record.recovered:
         notes["recovered"] = "the servo was restarted during this run"
-    return {**notes, "warnings": "; ".join(warnings)} if warnings else notes
+    if warnings:
+        notes["warnings"] = "; ".join(warnings)
+    return notes if details else {name: _PLACES.sub("...", text) for name, text in notes.items()}
 
 
 def told(error: RunError, kind: type[servo.EventError], record: RunRecord | None, details: bool) -> servo.EventError:

@@ -11,7 +11,7 @@ import httpx
 from servo_emr.domain.errors import Reason, failure
 from servo_emr.domain.ports import Clock
 
-__all__ = ["EmulatedClock", "SystemClock", "clock_of_environment"]
+__all__ = ["EmulatedClock", "SystemClock", "clock_of_environment", "elapsed"]
 
 VARIABLE = "SERVO_EMR_CLOCK"
 
@@ -64,6 +64,11 @@ class EmulatedClock:
             remedy=f"Start the emulator, or unset {VARIABLE}.",
             public="the emulated clock does not answer",
         )
+
+
+def elapsed() -> float:
+    """Seconds since this machine started, those asleep included where the kernel counts them. Nobody sets it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def clock_of_environment() -> Clock:

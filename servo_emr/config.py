@@ -8,7 +8,18 @@ import pydantic
 import servo
 
 from servo_emr.domain.settings import EnumBound, RangeBound, Setting, Space
-from servo_emr.domain.spec import ClusterSpec, JobSpec, LimitSpec, MetricSpec, NodeGroup, Role, RunSpec, Step, canonical
+from servo_emr.domain.spec import (
+    ClusterSpec,
+    JobSpec,
+    LimitSpec,
+    Market,
+    MetricSpec,
+    NodeGroup,
+    Role,
+    RunSpec,
+    Step,
+    canonical,
+)
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -82,7 +93,8 @@ class EMRConfiguration(servo.BaseConfiguration):
         """The run that the configured values ask for."""
         job, cluster, limits = self.job, self.cluster, self.limits
         applications = tuple(cluster.applications)
-        steps = (Step("notebook", step.argv(applications), measured=True),)
+        repeats = range(1, job.repeats + 1)
+        steps = tuple(Step(step.name(n, job.repeats), step.argv(applications, n), True, n) for n in repeats)
         spec = RunSpec(
             region=self.region,
             groups=tuple(_groups(self.components)),
@@ -102,6 +114,7 @@ class EMRConfiguration(servo.BaseConfiguration):
                 timeout_s=job.timeout.total_seconds(),
                 expected_s=job.expected_duration.total_seconds(),
                 wheels=job.wheels,
+                repeats=job.repeats,
                 metrics=tuple(
                     MetricSpec(name, m.source, (m.name if m.source == "notebook" else m.pattern) or "", m.unit)
                     for name, m in job.metrics.items()
@@ -149,6 +162,12 @@ def _settings(components: ComponentsSection) -> list[Setting]:
 
 def _groups(components: ComponentsSection) -> list[NodeGroup]:
     return [
-        NodeGroup(role, section.inst_type.value, section.replicas.value if isinstance(section, GroupSection) else 1)
+        NodeGroup(
+            role,
+            section.inst_type.value,
+            section.replicas.value if isinstance(section, GroupSection) else 1,
+            Market(section.market),
+            section.bid_price,
+        )
         for role, section in _sections(components)
     ]

@@ -15,6 +15,7 @@ import servo
 
 from servo_emr import __version__
 from servo_emr.answers import in_full, measurement, told, translated
+from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
 from servo_emr.description import components
 from servo_emr.description import metrics as described
@@ -24,9 +25,8 @@ from servo_emr.interrupts import interruptible
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.course import defect
 from servo_emr.lifecycle.measure import Order, Outcome
-from servo_emr.lifecycle.past import read_past
-from servo_emr.lifecycle.release import command_by_hand
 from servo_emr.lifecycle.stage import Staged
+from servo_emr.lifecycle.unasked import Unasked
 from servo_emr.lifecycle.watch import Progress
 from servo_emr.wiring import Live, assemble
 
@@ -35,6 +35,8 @@ __all__ = ["EMRConnector"]
 HEARTBEAT_S = 20.0
 """Real seconds between progress posts: they are the only channel through which the optimizer can cancel."""
 LEASE_RETRY_S = 10.0
+HELLO_S = 3.0
+"""How long the optimizer's HELLO may wait for what the workspace says."""
 
 
 @servo.metadata(
@@ -54,6 +56,7 @@ class EMRConnector(servo.BaseConnector):
     _operation: Optional[Any] = pydantic.PrivateAttr(None)
     _running: bool = pydantic.PrivateAttr(False)
     _stopping: bool = pydantic.PrivateAttr(False)
+    _unasked: Optional[Any] = pydantic.PrivateAttr(None)
 
     @property
     def live(self) -> Live:
@@ -95,6 +98,7 @@ class EMRConnector(servo.BaseConnector):
         self, adjustments: List[servo.Adjustment], control: servo.Control = servo.Control()
     ) -> servo.Description:
         """Stages what is addressed to our components; the description that comes back holds what will run."""
+        self._refuse_when_stopping()
         ours = set(self.config.space.components)
         wanted = [(a.selector, a.value) for a in adjustments if a.component_name in ours]
         if adjustments and not wanted:
@@ -116,18 +120,23 @@ class EMRConnector(servo.BaseConnector):
         context = click.get_current_context(silent=True)
         if context is None or context.find_root().invoked_subcommand != "run":
             return
+        self.telemetry[f"{self.name}.breaker"] = await self._breaker_state(HELLO_S)
+
+    async def _breaker_state(self, patience_s: float) -> str:
         try:
-            live = assemble(self.config, self._warn, quick=True)
-            past = await read_past(live.workspace, live.clock.now())
-            standing = breaker.standing(past, await breaker.resumed_at(live.workspace))
-            why = standing.open_because(self.config.limits.unproductive_spend)
-            state = "closed" if why is None else f"open: {why}"
+            why = await asyncio.wait_for(self._open_because(), patience_s)
+        except TimeoutError:
+            return "not known: slow"
         except RunError as error:
-            state = f"not known: {error.reason}"
+            return f"not known: {error.reason}"
         except Exception as bug:  # noqa: BLE001 - what cannot be told in HELLO must not keep a servo from starting
             self._warn(f"the breaker's state could not be read: {bug!r}")
-            state = f"not known: {Reason.BUG}"
-        self.telemetry[f"{self.name}.breaker"] = state
+            return f"not known: {Reason.BUG}"
+        return "closed" if why is None else f"open: {why}"
+
+    async def _open_because(self) -> Optional[str]:
+        live = assemble(self.config, self._warn, quick=True)
+        return await breaker.open_because(live.workspace, live.clock, self.config.limits.unproductive_spend)
 
     @servo.on_event()
     async def startup(self) -> None:
@@ -150,6 +159,11 @@ class EMRConnector(servo.BaseConnector):
             left = [defect(bug)]
         for failed in left:
             self.logger.error("{text}", text=in_full(failed))
+        live = self.live
+        self._unasked = Unasked(
+            SystemClock(), lambda: live.lease.held and self._operation is None, live.measure.abandon, self._warn
+        )
+        self._unasked.begin()
 
     @servo.on_event()
     async def shutdown(self) -> None:
@@ -158,6 +172,8 @@ class EMRConnector(servo.BaseConnector):
         if (operation := self._operation) is not None:
             operation.cancel()
             await asyncio.wait({operation})
+        if self._unasked is not None:
+            await self._unasked.stop()
         if self._live is not None:
             await self._live.lease.give_back()
 
@@ -169,11 +185,18 @@ class EMRConnector(servo.BaseConnector):
         control: servo.Control = servo.Control(),
     ) -> servo.Measurement:
         """Runs the job once on a cluster of its own and reports what it took."""
+        self._refuse_when_stopping()
         with translated(lambda error: self._failed(error, servo.MeasurementFailedError, None)):
             outcome = await self._interruptible(self._measure(metrics, control))
             if outcome.error is not None:
                 raise self._failed(outcome.error, servo.MeasurementFailedError, outcome.record) from outcome.error
             return measurement(outcome.record, self.config.report_details)
+
+    def _refuse_when_stopping(self) -> None:
+        """After `shutdown` servox may still dispatch a command that was on its way: nothing is begun any more."""
+        if self._stopping:
+            stopped = Aborted("This servo was told to stop: nothing is begun.", Reason.SHUTDOWN)
+            raise self._failed(stopped, servo.EventAbortedError, None)
 
     async def _interruptible(self, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Runs a measurement that `shutdown`, and in a one-shot command a signal, can end: it releases its cluster."""
@@ -198,8 +221,7 @@ class EMRConnector(servo.BaseConnector):
         self._warn("stopping: the run's cluster is being ended; once more to leave at once")
 
     def _by_hand(self) -> str:
-        cluster = self.live.measure.cluster
-        return "" if cluster is None else f"To end the cluster: {command_by_hand(cluster, self.config.region)}"
+        return "" if self._operation is None else self.live.measure.by_hand()
 
     async def _measure(self, metrics: Optional[List[Any]], control: servo.Control) -> Outcome:
         latest = [Progress("none", "", RunState.QUEUED, 0, 0.0, 0.0)]
@@ -217,13 +239,18 @@ class EMRConnector(servo.BaseConnector):
 
         async with _beating(beat):
             try:
+                if self._unasked is not None:
+                    await self._unasked.stop()
                 order = await self._order(metrics, control)
                 async with self._driving():
                     return await self.live.measure.run(order, tell)
-            except RunError:
+            except Exception:
                 if self._running:
                     await self.live.measure.pace()  # an answer without a launch, and without a run even
                 raise
+            finally:
+                if self._unasked is not None and not self._stopping:
+                    self._unasked.begin()
 
     @contextlib.asynccontextmanager
     async def _driving(self) -> AsyncIterator[None]:

@@ -33,6 +33,7 @@ S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$(?!\n)"
 _S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$(?!\n)"
 _INST_TYPE = r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+MOST_REPEATS = 50
 
 
 def known_keys(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +63,21 @@ class _Usd(pydantic.ConstrainedFloat):
     allow_inf_nan = False
 
 
+class _Count(pydantic.ConstrainedInt):
+    strict = True
+    ge = 1
+
+
+class _ReleaseLabel(pydantic.ConstrainedStr):
+    regex = r"^emr-\d+\.\d+\.\d+$"
+
+    @classmethod
+    def validate(cls, value: str) -> str:
+        if not re.fullmatch(cls.regex, value):
+            raise ValueError("must be a whole label, such as emr-7.1.0; `aws emr list-release-labels` shows them")
+        return value
+
+
 class _Section(pydantic.BaseModel):
     """A mapping in servo.yaml."""
 
@@ -72,6 +88,13 @@ class _Section(pydantic.BaseModel):
         json_encoders = {servo.Duration: str}
 
     _known_keys = pydantic.root_validator(pre=True, allow_reuse=True)(known_keys)
+
+    @pydantic.validator("*", pre=True)
+    def _no_bool(cls, value: object, field: pydantic.fields.ModelField) -> object:
+        """For Python `true` is 1, and for nobody who writes a limit."""
+        if isinstance(value, bool) and field.type_ in (_Count, _Usd):
+            raise ValueError("must be a number")
+        return value
 
 
 class MetricSection(_Section):
@@ -113,7 +136,9 @@ class JobSection(_Section):
     expected_duration: servo.Duration = pydantic.Field(
         "20m", description="First guess of the job's duration, for progress; replaced by history."
     )
-    repeats: Literal[1] = pydantic.Field(1, description="Measured runs on one cluster. This version measures once.")
+    repeats: pydantic.conint(strict=True, ge=1, le=MOST_REPEATS) = pydantic.Field(  # type: ignore[valid-type]
+        1, description="Measured runs of the job on one cluster, one after another; metrics are their medians."
+    )
     wheels: str | None = pydantic.Field(
         None, description="S3 prefix with the cluster's Python packages, for subnets without a way out.", regex=S3_URI
     )
@@ -153,7 +178,7 @@ class JobSection(_Section):
 class ClusterSection(_Section):
     """The cluster, as far as it does not change from trial to trial."""
 
-    release_label: str = pydantic.Field(..., description="EMR release.", regex=r"^emr-\d+\.\d+\.\d+$")
+    release_label: _ReleaseLabel = pydantic.Field(..., description="EMR release.")
     applications: list[str] = pydantic.Field(["Spark"], description="Applications that EMR installs.")
     subnet_ids: list[pydantic.constr(regex=r"^subnet-[0-9a-z]+$")] = pydantic.Field(  # type: ignore[valid-type]
         [], description="Subnets that a cluster may be launched in; none: the account's default."
@@ -212,13 +237,33 @@ class ReplicasSection(_Section):
         return values
 
 
-class PrimarySection(_Section):
+class _BoughtSection(_Section):
+    """How the nodes of a role are bought."""
+
+    market: Literal["on-demand", "spot"] = pydantic.Field(
+        "on-demand", description="Spot nodes cost less and may be taken back at any time, the run with them."
+    )
+    bid_price: _Usd | None = pydantic.Field(
+        None, description="With `market: spot`: the most to pay for one node, USD per hour; none: its on-demand price."
+    )
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _bid_for_spot(cls, values: dict[str, Any]) -> dict[str, Any]:
+        bid = values.get("bid_price")
+        if bid is not None and values["market"] != "spot":
+            raise ValueError("bid_price is for spot nodes: set market: spot beside it, or take it out")
+        if bid is not None and round(bid, 3) != bid:
+            raise ValueError(f"bid_price {bid:g} has more than the three decimals that EMR takes: round it")
+        return values
+
+
+class PrimarySection(_BoughtSection):
     """The primary node: there is one."""
 
     inst_type: InstTypeSection
 
 
-class GroupSection(_Section):
+class GroupSection(_BoughtSection):
     """The core or task nodes."""
 
     inst_type: InstTypeSection
@@ -247,8 +292,8 @@ class LimitsSection(_Section):
         None, description="USD spent in a row without a measurement; then the breaker opens."
     )
     provisioning: servo.Duration = pydantic.Field("20m", description="From the launch to the first step.")
-    nodes: pydantic.PositiveInt | None = pydantic.Field(None, description="All nodes of a cluster.")
-    vcpus: pydantic.PositiveInt | None = pydantic.Field(None, description="All vCPUs of a cluster.")
+    nodes: _Count | None = pydantic.Field(None, description="All nodes of a cluster.")
+    vcpus: _Count | None = pydantic.Field(None, description="All vCPUs of a cluster.")
 
     @pydantic.validator("provisioning", pre=True)
     def _positive(cls, value: object) -> servo.Duration:
@@ -262,10 +307,24 @@ class PinnedPrice(_Section):
     fee: _Usd
 
 
-class PricesSection(_Section):
-    """Where prices come from beyond the packaged table."""
+class PinnedStorage(_Section):
+    """A price of EBS that you know better: USD per month."""
 
+    gib_month: _Usd = pydantic.Field(..., description="For a GiB.")
+    iops_month: _Usd | None = pydantic.Field(None, description="For a provisioned IOPS.")
+    throughput_month: _Usd | None = pydantic.Field(None, description="For a provisioned MiB/s.")
+
+
+class PricesSection(_Section):
+    """Where prices come from, and which are good enough."""
+
+    live: bool = pydantic.Field(
+        True, description="Whether AWS's price list is asked first (pricing:GetProducts); then the packaged table."
+    )
     allow_estimated_fees: bool = pydantic.Field(
         False, description="Whether an EMR fee estimated as 25 % of the EC2 price may be used."
     )
     overrides: dict[str, PinnedPrice] = pydantic.Field({}, description="Prices by instance type, in the region.")
+    ebs: dict[Literal["gp2", "gp3", "io1", "st1", "sc1", "standard"], PinnedStorage] = pydantic.Field(
+        {}, description="Prices of EBS by kind of volume, in the region."
+    )

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
+from servo_emr.aws.prices import PRICE_LIST_REGION, ListPrices, SpotPrices
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.clock import SystemClock, clock_of_environment
+from servo_emr.clock import SystemClock, clock_of_environment, elapsed
 from servo_emr.config import EMRConfiguration
-from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, Workspace
+from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, PriceSource, Workspace
 from servo_emr.domain.settings import Space
 from servo_emr.lifecycle.lease import Holder, Lease
 from servo_emr.lifecycle.measure import Measure, Ports
@@ -21,6 +22,7 @@ from servo_emr.lifecycle.stage import Stage
 from servo_emr.notebook.evidence import NotebookEvidence
 from servo_emr.notebook.pack import NotebookPacker
 from servo_emr.pricing.book import RateBook
+from servo_emr.pricing.cache import CachedPrices
 from servo_emr.pricing.table import TablePrices
 
 __all__ = ["Live", "assemble"]
@@ -42,26 +44,48 @@ class Live:
     lease: Lease
 
 
-def assemble(config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False) -> Live:
+def assemble(
+    config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False, keeps_prices: bool = True
+) -> Live:
     """Live objects for a configuration. Nothing is called and no connection is made yet.
 
     Args:
         warn: takes sentences for the log.
         quick: one short attempt a call, for what must answer at once.
+        keeps_prices: whether AWS's prices are kept in the workspace; not by a command that writes nothing.
     """
     clock = clock_of_environment()
     door = Door(config.region, Patience.QUICK if quick else Patience.NORMAL)
     workspace = S3Workspace(door, config.workspace)
     target = Ec2Target(door, config.region, clock)
-    overrides = {name: (price.ec2, price.fee) for name, price in config.prices.overrides.items()}
-    book = RateBook([TablePrices()], allow_estimated_fees=config.prices.allow_estimated_fees, overrides=overrides)
+    book = _book(config, door, workspace, clock, keeps_prices)
     space = config.space
     stage = Stage(target, workspace, book, clock, space, config.to_spec())
     packer, evidence = NotebookPacker(workspace), NotebookEvidence(workspace)
-    lease = Lease(workspace, SystemClock(), me(), lives, warn)
+    lease = Lease(workspace, SystemClock(), me(), lives, warn, elapsed)
     ports = Ports(target, workspace, book, packer, evidence, clock)
     measure = Measure(ports, stage, lease.must_be_fresh, warn)
     return Live(config, space, clock, target, workspace, book, stage, packer, measure, lease)
+
+
+def _book(config: EMRConfiguration, door: Door, workspace: Workspace, clock: Clock, keeps: bool) -> RateBook:
+    """AWS's price list, what is kept of it, and the packaged table, in this order."""
+    prices = config.prices
+    sources: list[PriceSource] = [TablePrices()]
+    if prices.live:
+        listed = ListPrices(Door(PRICE_LIST_REGION, Patience.NORMAL))
+        sources.insert(0, CachedPrices(listed, workspace, clock, keep=keeps))
+    pins: dict[str, tuple[float, float | None, float | None]] = {
+        kind: (pin.gib_month, pin.iops_month, pin.throughput_month) for kind, pin in prices.ebs.items()
+    }
+    return RateBook(
+        sources,
+        clock=clock,
+        spot=SpotPrices(door),
+        allow_estimated_fees=prices.allow_estimated_fees,
+        overrides={name: (price.ec2, price.fee) for name, price in prices.overrides.items()},
+        storage_overrides=pins,
+    )
 
 
 def me() -> Holder:
@@ -79,28 +103,37 @@ def _process_space() -> list[str]:
         return []  # no Linux: the host's name must do
 
 
-def lives(holder: Holder) -> bool:
-    """Whether a process of this host, named in a lease, still runs. A process id that was given anew is another."""
+def lives(holder: Holder, processes: Path = Path("/proc")) -> bool:
+    """Whether a process of this host, named in a lease, still runs. A process id that was given anew is another.
+
+    `processes` is where the kernel tells of them. When it tells nothing, as of another user's under hidepid and where
+    it is no Linux, who is there is taken to be the holder: to wait for one who is gone costs less than to take a living
+    driver's lease.
+    """
     if holder.pid == os.getpid():
         return holder == me()
-    return _started(holder.pid) == holder.started
+    started = _started(holder.pid, processes)
+    return holder.started in (started, "") if started else started is not None
 
 
-def _started(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's own count; None when there is no such process."""
+def _started(pid: int, processes: Path = Path("/proc")) -> str | None:
+    """When a process of this machine started, in the kernel's own count; None when there is no such process, and ""
+    when there is one of which the kernel does not tell."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _signalled(pid)
+        stat = (processes / str(pid) / "stat").read_text()
+    except OSError:  # it is gone, it is gone just now (ESRCH), or it is hidden from us
+        return _signalled(pid)
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else fields[19]
 
 
 def _signalled(pid: int) -> str | None:
-    """The same where there is no /proc: only whether there is such a process."""
+    """The same, from whether there is somebody to signal."""
+    if pid < 1:
+        return None  # to signal it would be to signal a group
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return None
     except PermissionError:
         return ""  # it is somebody else's, but it is there

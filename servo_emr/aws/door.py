@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import enum
 import threading
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import botocore.exceptions
-import botocore.parsers
 import botocore.session
 from botocore.config import Config
 
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
 
-__all__ = ["Door", "Patience", "Refusal", "split_uri"]
+__all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
 
 
 class Patience(enum.Enum):
@@ -109,21 +109,30 @@ class Door:
         """
         return await asyncio.to_thread(self._call, service, operation, Patience.ONCE, expected, params)
 
-    async def pages(self, service: str, operation: str, items: str, **params: Any) -> AsyncIterator[Any]:
-        """The items of all pages of a listing, a page a call, by the SDK's own paginator model."""
+    async def pages(
+        self, service: str, operation: str, items: str, *, sign: str | None = None, **params: Any
+    ) -> AsyncIterator[Any]:
+        """The items of all pages of a listing, a page a call, by the SDK's own paginator model.
+
+        Args:
+            items: the member of an answer that holds them.
+            sign: a member that no true answer lacks, where an empty listing has no `items`. What somebody between us
+                and AWS answers must never pass for an empty list.
+
+        Raises:
+            RunError: as `call`; environment/endpoint for a page that is none of the service's.
+        """
         keys = self._pagination(service, operation)
         token: Any = None
         while True:
             page = await self.call(service, operation, **params, **({keys["input"]: token} if token else {}))
+            with understood(f"{service}:{operation}"):
+                page[sign or items]  # its lack is the error
             for item in page.get(items, ()):
                 yield item
             token = page.get(keys["output"])
             if not token:
                 return
-
-    def operation_model(self, service: str, operation: str) -> Any:
-        """The SDK's model of an operation: its input shape is what a request is validated against."""
-        return self._client(service, self._patience).meta.service_model.operation_model(operation)
 
     def _pagination(self, service: str, operation: str) -> dict[str, str]:
         try:
@@ -150,6 +159,7 @@ class Door:
                     retries={"mode": "standard", "total_max_attempts": attempts},
                     connect_timeout=connect,
                     read_timeout=read,
+                    max_pool_connections=32,  # as many as asyncio has threads at most
                     user_agent_extra="servo-emr",
                 )
                 try:
@@ -179,16 +189,14 @@ class Door:
             raise failure(
                 Reason.BUG, f"{name}: the request does not fit the service's model: {error}", public="invalid request"
             ) from error
-        except (botocore.exceptions.BotoCoreError, botocore.parsers.ResponseParserError, OSError) as error:
-            if unclear:
-                raise LaunchUnclear(f"{name}: no clear answer: {error}") from error
-            raise self._unreachable(name, error) from error
         except RunError:
             raise
-        except Exception as error:
-            if unclear:  # the SDK stumbled over the answer: there may be a cluster whose id was in it
+        except Exception as error:  # also whatever the SDK stumbles with over an answer that is none of the service's
+            if unclear:  # there may be a cluster whose id was in it
                 raise LaunchUnclear(f"{name}: no clear answer: {error!r}") from error
-            raise
+            if isinstance(error, (botocore.exceptions.BotoCoreError, OSError)):
+                raise self._unreachable(name, error) from error
+            raise _unreadable(name, error) from error
         answer.pop("ResponseMetadata", None)
         return answer
 
@@ -245,7 +253,29 @@ def _method(client: Any, operation: str) -> str:
     for method, name in client.meta.method_to_api_mapping.items():
         if name == operation:
             return str(method)
-    raise AttributeError(f"the service has no operation {operation}")
+    raise failure(Reason.BUG, f"the service has no operation {operation}", public="invalid request")
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Reads an answer: one that lacks what the service's model promises, or holds what we do not know, is no answer.
+
+    Raises:
+        RunError: environment/endpoint, for any error that reading a document gives.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise _unreadable(what, error) from error
+
+
+def _unreadable(what: str, error: Exception) -> RunError:
+    return failure(
+        Reason.ENDPOINT,
+        f"{what}: the answer is not one that we can read: {error!r}.",
+        remedy="Look what stands between servo and AWS, a proxy perhaps; a newer servo_emr may know the answer.",
+        public="an answer of AWS cannot be read",
+    )
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -2,21 +2,25 @@
 
 One transient cluster per run: all steps inside RunJobFlow, no idle policy (a notebook that uses no YARN application
 would count as idle), no managed scaling (it would change the cluster under the measurement), one instance group per
-role on demand, so that the measured cluster is the one that was asked for.
+role, so that the measured cluster is the one that was asked for.
 """
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.aws.door import Door, Refusal, split_uri, understood
 from servo_emr.aws.ec2_model import (
     ALIVE,
     CLUSTER_STATES,
+    asked_volumes,
     end_reason,
     failed_bootstrap,
+    instance_row,
     refusal_reason,
     step_look,
     times,
@@ -24,17 +28,21 @@ from servo_emr.aws.ec2_model import (
 from servo_emr.aws.ec2_preflight import Ec2Preflight
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
-from servo_emr.domain.run import InstanceRow, Observation, RunState, StepLook, Usage
-from servo_emr.domain.spec import Role, RunKey, RunSpec, Step
+from servo_emr.domain.run import Observation, RunState, StepLook, Usage
+from servo_emr.domain.spec import Market, Role, RunKey, RunSpec, Step
+from servo_emr.domain.volumes import root_volume
 
 __all__ = ["Ec2Target"]
 
 TAG = "servo-emr:run"
 WORKSPACE_TAG = "servo-emr:workspace"
 _ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
+_MARKETS = {Market.ON_DEMAND: "ON_DEMAND", Market.SPOT: "SPOT"}
 _INVALID = ("ValidationException", "InvalidRequestException")
 _INTERNAL = ("InternalServerException", "InternalServerError")
 _NO_SUCH_CLUSTER = ("does not exist", "is not valid")
+_DAY_S = 86_400.0
+"""Far more than what our clock and EMR's can differ by."""
 _LOG_TAIL = 16_384
 _LOG_LIMIT = 8 * 1024 * 1024
 
@@ -62,7 +70,8 @@ class Ec2Target:
                     "InstanceRole": _ROLES[group.role],
                     "InstanceType": group.inst_type,
                     "InstanceCount": group.count,
-                    "Market": "ON_DEMAND",
+                    "Market": _MARKETS[group.market],
+                    **({} if group.bid_usd is None else {"BidPrice": format(Decimal(repr(group.bid_usd)), "f")}),
                 }
                 for group in spec.groups
                 if group.count
@@ -107,21 +116,28 @@ class Ec2Target:
             raise LaunchUnclear("emr:RunJobFlow: the answer names no cluster")
         return Handle(str(answer["JobFlowId"]), key)
 
-    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
+    async def find(self, workspace_id: str, alive_only: bool = False, since: float | None = None) -> list[Found]:
         found = []
-        which = {"ClusterStates": list(ALIVE)} if alive_only else {}
+        which: dict[str, Any] = {"ClusterStates": list(ALIVE)} if alive_only else {}
+        if since is not None:
+            which["CreatedAfter"] = datetime.fromtimestamp(since - _DAY_S, UTC)
         async for summary in self._door.pages("emr", "ListClusters", "Clusters", **which):
-            key = RunKey.parse(summary.get("Name", ""), "", workspace_id)
-            if key is not None:
-                status = summary["Status"]
-                created = times(status.get("Timeline", {}), "ReadyDateTime").created
-                found.append(Found(Handle(summary["Id"], key), status["State"] in ALIVE, created))
+            with understood("emr:ListClusters"):
+                key = RunKey.parse(summary.get("Name", ""), "", workspace_id)
+                if key is not None:
+                    status = summary["Status"]
+                    created = times(status.get("Timeline", {}), "ReadyDateTime").created
+                    # A state that we do not know is no proof of an end.
+                    alive = CLUSTER_STATES.get(status["State"]) is not RunState.VERIFIED
+                    found.append(Found(Handle(summary["Id"], key), alive, created))
         return sorted(found, key=lambda cluster: cluster.created or 0.0)
 
     async def confirmed(self, handle: Handle) -> bool:
         answer = await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id)
-        tags = {tag["Key"]: tag.get("Value") for tag in answer["Cluster"].get("Tags", ())}
-        return tags.get(WORKSPACE_TAG) == handle.key.workspace_id
+        with understood("emr:DescribeCluster"):
+            cluster = answer["Cluster"]
+            tags = {tag["Key"]: tag.get("Value") for tag in cluster.get("Tags", ())}
+            return bool(cluster["Id"] == handle.cluster_id and tags.get(WORKSPACE_TAG) == handle.key.workspace_id)
 
     async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
         if last is not None and last.state is RunState.RUNNING and not last.steps_ended:
@@ -134,42 +150,38 @@ class Ec2Target:
 
     async def _cluster(self, handle: Handle, last: Observation) -> Observation:
         answer = await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id)
-        cluster = answer["Cluster"]
-        status = cluster["Status"]
-        change = status.get("StateChangeReason", {})
-        code, message = str(change.get("Code", "")), str(change.get("Message", ""))
-        errors = tuple(dict(error) for error in status.get("ErrorDetails", ()))
-        return Observation(
-            state=CLUSTER_STATES[status["State"]],
-            timeline=times(status.get("Timeline", {}), "ReadyDateTime"),
-            steps=last.steps,
-            cause_code=code,
-            cause_message=message,
-            errors=errors,
-            end_reason=end_reason(code, message, errors) if status["State"] not in ("RUNNING", "WAITING") else None,
-            protected=bool(cluster.get("TerminationProtected", False)),
-        )
+        with understood("emr:DescribeCluster"):
+            cluster = answer["Cluster"]
+            status = cluster["Status"]
+            change = status.get("StateChangeReason", {})
+            code, message = str(change.get("Code", "")), str(change.get("Message", ""))
+            errors = tuple(dict(error) for error in status.get("ErrorDetails", ()))
+            return Observation(
+                state=CLUSTER_STATES[status["State"]],
+                timeline=times(status.get("Timeline", {}), "ReadyDateTime"),
+                steps=last.steps,
+                cause_code=code,
+                cause_message=message,
+                errors=errors,
+                end_reason=end_reason(code, message, errors) if status["State"] not in ("RUNNING", "WAITING") else None,
+            )
 
     async def _steps(self, handle: Handle) -> tuple[StepLook, ...]:
         """All steps, oldest first (the service lists the newest first)."""
-        pages = self._door.pages("emr", "ListSteps", "Steps", ClusterId=handle.cluster_id)
-        return tuple(reversed([step_look(step) async for step in pages]))
+        with understood("emr:ListSteps"):
+            pages = self._door.pages("emr", "ListSteps", "Steps", ClusterId=handle.cluster_id)
+            return tuple(reversed([step_look(step) async for step in pages]))
 
     async def usage(self, handle: Handle) -> Usage:
-        pages = self._door.pages("emr", "ListInstances", "Instances", ClusterId=handle.cluster_id)
-        rows = [
-            InstanceRow(
-                instance_id=row.get("Ec2InstanceId") or row["Id"],
-                inst_type=row["InstanceType"],
-                group=row.get("InstanceGroupId", ""),
-                market=row.get("Market", "ON_DEMAND"),
-                state=row["Status"]["State"],
-                timeline=times(row["Status"].get("Timeline", {}), "ReadyDateTime"),
-                ended=row["Status"]["State"] == "TERMINATED",
-            )
-            async for row in pages
-        ]
-        return Usage(self._region, tuple(rows))
+        with understood("emr:ListInstances"):
+            cluster = (await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id))["Cluster"]
+            groups = self._door.pages("emr", "ListInstanceGroups", "InstanceGroups", ClusterId=handle.cluster_id)
+            volumes = {group["Id"]: asked_volumes(group) async for group in groups}
+            pages = self._door.pages("emr", "ListInstances", "Instances", ClusterId=handle.cluster_id)
+            rows = tuple([instance_row(row, volumes.get(row.get("InstanceGroupId", ""))) async for row in pages])
+            root = root_volume(cluster["ReleaseLabel"], cluster.get("EbsRootVolumeSize"))
+            zone = cluster.get("Ec2InstanceAttributes", {}).get("Ec2AvailabilityZone")
+        return Usage(self._region, rows, root, zone)
 
     async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
         folder = f"{(spec.cluster.log_uri or '').rstrip('/')}/{handle.cluster_id}"
@@ -194,13 +206,18 @@ class Ec2Target:
                 expected=("NoSuchKey", "404", "InvalidRange"),
                 Bucket=bucket,
                 Key=key,
-                Range=f"bytes=0-{_LOG_LIMIT - 1}",
+                Range=f"bytes=0-{_LOG_LIMIT}",
             )
+            with understood("s3:GetObject"):
+                body: bytes = answer["Body"]
         except Refusal:
             return LogTail(name, uri, None)
         except RunError as error:
             return LogTail(name, uri, f"[the log could not be read: {error.message}]")
-        return LogTail(name, uri, gunzip_tail(answer["Body"], _LOG_TAIL))
+        text = gunzip_tail(body[:_LOG_LIMIT], _LOG_TAIL)
+        if len(body) > _LOG_LIMIT:  # a gzip body has no middle to begin in: its end is out of reach
+            text += f"\n[only the first {_LOG_LIMIT >> 20} MiB of the log were read]"
+        return LogTail(name, uri, text)
 
     async def release(self, handle: Handle) -> None:
         try:
@@ -217,13 +234,16 @@ class Ec2Target:
 
 
 def gunzip_tail(body: bytes, size: int) -> str:
-    """The last `size` bytes of a gzip body as text; a truncated body gives what can be read of it."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    """The last `size` bytes of a gzip body as text, all its members; a cut body gives what can be read of it."""
     tail = b""
     try:
         while body:
-            tail = (tail + inflater.decompress(body, 1 << 20))[-size:]
-            body = inflater.unconsumed_tail
+            inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            while body and not inflater.eof:
+                tail = (tail + inflater.decompress(body, 1 << 20))[-size:]
+                body = inflater.unconsumed_tail
+            tail = (tail + inflater.flush())[-size:]
+            body = inflater.unused_data.lstrip(b"\0")  # what blocks are filled up with
     except zlib.error as error:
         return f"{tail.decode(errors='replace')}\n[the log is damaged: {error}]"
     return tail.decode(errors="replace")

@@ -1,24 +1,28 @@
 """EMR on EC2: the service's words in ours.
 
 Exhaustive tables from the API's states and codes to the domain's; a test walks the SDK's enumerations against them.
-Where the service gives only a sentence, `REFUSALS` holds the documented phrases and what each means.
+Where the service gives only a sentence, `REFUSALS` holds the documented phrases and what each means. A document that
+lacks what the API promises is a KeyError or its like here; the caller turns it into an error of ours.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from servo_emr.domain.errors import Reason
-from servo_emr.domain.run import RunState, StepLook, StepState, Timeline
+from servo_emr.domain.run import InstanceRow, RunState, StepLook, StepState, Timeline, Volume
 
 __all__ = [
     "CAUSES",
     "CLUSTER_STATES",
     "REFUSALS",
     "STEP_STATES",
+    "asked_volumes",
     "end_reason",
     "failed_bootstrap",
+    "instance_row",
     "refusal_reason",
     "step_look",
     "times",
@@ -70,21 +74,27 @@ _ERROR_CODES = (
 )
 """ErrorDetails codes by their documented beginnings; the first that fits counts."""
 
+_UNSUPPORTED = r"(invalid|unsupported) instance type|instance types? .{0,60}?(not supported|unsupported|invalid)"
 REFUSALS = (
-    ("quota exceeded", Reason.QUOTA),
-    ("instance count would exceed", Reason.QUOTA),
-    ("vcpu limit", Reason.QUOTA),
-    ("insufficient capacity", Reason.CAPACITY),
-    ("is not supported in the requested availability zone", Reason.CAPACITY),
-    ("instance type", Reason.TYPE_UNSUPPORTED),
-    ("release label", Reason.RELEASE_LABEL),
-    ("subnet", Reason.NETWORK),
-    ("security group", Reason.NETWORK),
-    ("instance profile", Reason.ROLE),
-    ("instanceprofile", Reason.ROLE),
-    ("role", Reason.ROLE),
+    (r"quota|vcpu limit|exceed", Reason.QUOTA),
+    (r"insufficient|capacity|not supported in the requested availability zone", Reason.CAPACITY),
+    (_UNSUPPORTED, Reason.TYPE_UNSUPPORTED),
+    (r"release label", Reason.RELEASE_LABEL),
+    (r"subnet|security group", Reason.NETWORK),
+    (r"instance ?profile|role", Reason.ROLE),
 )
-"""Phrases of messages that come without a code of their own, lower case; the first that occurs counts."""
+"""What messages that come without a code of their own are about, lower case; the first that occurs counts. Whatever may
+pass by itself comes first, since a type that is called unsupported is never tried again."""
+
+
+def asked_volumes(group: Mapping[str, Any]) -> tuple[Volume, ...] | None:
+    """The EBS volumes of each instance of a group as its document lists them; None when it lists none."""
+    specifications = [device["VolumeSpecification"] for device in group.get("EbsBlockDevices", ())]
+    if not specifications:
+        return None
+    return tuple(
+        Volume(s["VolumeType"], float(s["SizeInGB"]), s.get("Iops"), s.get("Throughput")) for s in specifications
+    )
 
 
 def times(timeline: Mapping[str, Any], ready: str) -> Timeline:
@@ -107,6 +117,22 @@ def step_look(step: Mapping[str, Any]) -> StepLook:
         state=STEP_STATES[status["State"]],
         timeline=times(status.get("Timeline", {}), "StartDateTime"),
         failure={key: str(value) for key, value in failed.items() if value},
+    )
+
+
+def instance_row(row: Mapping[str, Any], volumes: tuple[Volume, ...] | None) -> InstanceRow:
+    """One Instance of the API in our words; `volumes` are those of its group."""
+    status = row["Status"]
+    return InstanceRow(
+        instance_id=row.get("Ec2InstanceId") or row["Id"],
+        inst_type=row["InstanceType"],
+        group=row.get("InstanceGroupId", ""),
+        market=row.get("Market", "ON_DEMAND"),
+        state=status["State"],
+        timeline=times(status.get("Timeline", {}), "ReadyDateTime"),
+        ended=status["State"] == "TERMINATED",
+        cause=status.get("StateChangeReason", {}).get("Message", ""),
+        volumes=volumes,
     )
 
 
@@ -135,4 +161,4 @@ def failed_bootstrap(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str] | N
 def refusal_reason(message: str) -> Reason | None:
     """What a message of the service without a code of its own is about, or None."""
     lowered = message.lower()
-    return next((reason for phrase, reason in REFUSALS if phrase in lowered), None)
+    return next((reason for pattern, reason in REFUSALS if re.search(pattern, lowered)), None)

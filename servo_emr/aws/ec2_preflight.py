@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from servo_emr.aws.door import Door, Refusal
-from servo_emr.aws.ec2_model import refusal_reason
+from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.ports import Clock, Finding, Preflight
 from servo_emr.domain.spec import RunSpec
@@ -60,7 +59,8 @@ class Ec2Preflight:
     async def _guarded(self, findings: list[Finding], what: str, question: object) -> None:
         """Asks; a question that may not or cannot be asked becomes a finding."""
         try:
-            await question  # type: ignore[misc]
+            with understood(what):
+                await question  # type: ignore[misc]
         except RunError as error:
             told = f"{error.message} {error.remedy}".strip()
             findings.append(Finding(error.reason, f"not checked {what} ({error.reason})", False, told))
@@ -70,9 +70,8 @@ class Ec2Preflight:
         try:
             await self._ask_types(release, spec.inst_types)
         except Refusal as refusal:
-            reason = refusal_reason(refusal.message) or Reason.RELEASE_LABEL
             remedy = "Correct emr.cluster.release_label in servo.yaml; `aws emr list-release-labels` shows them."
-            findings.append(Finding(reason, f"release label {release}: {refusal.message}", True, remedy))
+            findings.append(Finding(Reason.RELEASE_LABEL, f"release label {release}: {refusal.message}", True, remedy))
             return
         for inst_type in spec.inst_types:
             if self._memory.supported[release, inst_type] is None:
@@ -99,7 +98,7 @@ class Ec2Preflight:
                 ReleaseLabel=release,
                 **token,
             )
-            for item in answer.get("SupportedInstanceTypes", ()):
+            for item in answer["SupportedInstanceTypes"]:
                 self._memory.supported[release, item["Type"]] = int(item["VCPU"])
                 missing.discard(item["Type"])
             if not answer.get("Marker"):

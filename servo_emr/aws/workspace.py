@@ -6,15 +6,17 @@ written, and nothing is deleted at all.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.aws.door import Door, Refusal, split_uri, understood
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
@@ -23,6 +25,10 @@ from servo_emr.domain.spec import is_run_id
 __all__ = ["S3Workspace"]
 
 _ABSENT = ("NoSuchKey", "404", "NotFound")
+_EMPTY = "InvalidRange"
+"""What S3 answers when a range of an empty object is asked for."""
+_AT_ONCE = 16
+"""Records that are read at the same time."""
 _BEATEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 
 
@@ -88,43 +94,49 @@ class S3Workspace:
         first = "" if since is None else f"dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
         prefix = f"{self._prefix}records/"
         start = {"StartAfter": prefix + first} if first else {}
-        listing = self._door.pages("s3", "ListObjectsV2", "Contents", Bucket=self._bucket, Prefix=prefix, **start)
-        with self._placed():
+        listing = self._door.pages(
+            "s3", "ListObjectsV2", "Contents", sign="Name", Bucket=self._bucket, Prefix=prefix, **start
+        )
+        with self._placed(), understood("s3:ListObjectsV2"):
             keys = [item["Key"] async for item in listing]
-        for key in sorted(keys, reverse=True):
-            run_id = key.rsplit("/", 1)[-1].removesuffix(".json")
-            if not is_run_id(run_id):
-                continue
-            try:
-                found = await self.record(run_id)
-            except OperatorError as error:
-                if unreadable is None or error.reason is not Reason.BUCKET:
-                    raise
-                unreadable(error)
-                continue
-            if found is not None:
-                yield found[0]
+        names = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in sorted(keys, reverse=True)]
+        for some in _batched(filter(is_run_id, names), _AT_ONCE):
+            for found in await asyncio.gather(*map(self._record_or_error, some)):
+                if isinstance(found, RunError):
+                    if unreadable is None or found.reason is not Reason.BUCKET:
+                        raise found
+                    unreadable(found)
+                elif found is not None:
+                    yield found
+
+    async def _record_or_error(self, run_id: str) -> RunRecord | RunError | None:
+        try:
+            found = await self.record(run_id)
+        except RunError as error:
+            return error
+        return None if found is None else found[0]
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:
         key = self._artefact_key(run_id, name)
-        with self._placed():
-            await self._door.call("s3", "PutObject", Bucket=self._bucket, Key=key, Body=body)
+        with self._placed(), understood("s3:PutObject"):
+            (await self._door.call("s3", "PutObject", Bucket=self._bucket, Key=key, Body=body))["ETag"]
 
-    async def get(self, run_id: str, name: str) -> bytes | None:
+    async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
         with self._placed():
-            return await self._get(self._bucket, self._artefact_key(run_id, name))
+            found = await self._get(self._bucket, self._artefact_key(run_id, name), limit)
+        return None if found is None else found[0]
 
     async def read(self, uri: str) -> bytes:
         bucket, key = split_uri(uri)
-        body = await self._get(bucket, key)
-        if body is None:
+        found = await self._get(bucket, key)
+        if found is None:
             raise failure(
                 Reason.NOTEBOOK,
                 f"{uri} does not exist.",
                 remedy="Upload it, or correct the URI in servo.yaml.",
                 public="an object named in servo.yaml does not exist",
             )
-        return body
+        return found[0]
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
@@ -147,24 +159,25 @@ class S3Workspace:
             raise ValueError(f"{run_id!r}/{name!r} cannot be a key of the workspace")
         return f"{self._prefix}runs/{run_id}/{name}"
 
-    async def _get(self, bucket: str, key: str) -> bytes | None:
+    async def _get(self, bucket: str, key: str, limit: int | None = None) -> tuple[bytes, str] | None:
+        """(body, version) of an object, or None; of one that is larger than `limit` bytes one byte more than that."""
+        part = {} if limit is None else {"Range": f"bytes=0-{limit}"}
         try:
-            answer = await self._door.call("s3", "GetObject", expected=_ABSENT, Bucket=bucket, Key=key)
-        except Refusal:
-            return None
-        body: bytes = answer["Body"]
-        return body
+            expected = (*_ABSENT, _EMPTY)
+            answer = await self._door.call("s3", "GetObject", expected=expected, Bucket=bucket, Key=key, **part)
+        except Refusal as refusal:
+            return (b"", "") if refusal.code == _EMPTY else None
+        with understood("s3:GetObject"):
+            # Whoever else answers in S3's place has no ETag: his page must not pass for the object.
+            return answer["Body"], answer["ETag"]
 
     async def _read_document(self, key: str) -> Document | None:
-        try:
-            with self._placed():
-                answer = await self._door.call(
-                    "s3", "GetObject", expected=_ABSENT, Bucket=self._bucket, Key=self._prefix + key
-                )
-        except Refusal:
+        with self._placed():
+            found = await self._get(self._bucket, self._prefix + key)
+        if found is None:
             return None
         try:
-            body = json.loads(answer["Body"])
+            body = json.loads(found[0])
             if not isinstance(body, dict):
                 raise TypeError("not an object")
         except (ValueError, TypeError) as error:
@@ -174,7 +187,7 @@ class S3Workspace:
                 remedy="Restore it from an earlier version, or move it away; nothing was changed.",
                 public="a document of the workspace cannot be read",
             ) from error
-        return Document(body, answer["ETag"])
+        return Document(body, found[1])
 
     async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
         # ASCII, because texts of a notebook may hold what UTF-8 cannot: Python's own file names do.
@@ -197,7 +210,15 @@ class S3Workspace:
             if now is not None and now.body == json.loads(text):
                 return now.version
             raise Conflict(f"{self.uri}/{key} was changed by somebody else ({refusal.code})") from refusal
-        return str(answer["ETag"])
+        with understood("s3:PutObject"):
+            return str(answer["ETag"])
+
+
+def _batched(items: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    """`items` in their order, `size` at a time."""
+    source = iter(items)
+    while some := tuple(itertools.islice(source, size)):
+        yield some
 
 
 def _record_key(run_id: str) -> str:

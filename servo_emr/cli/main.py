@@ -13,7 +13,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import cycle, demo, emulator, plan, runs, sweep
+from servo_emr.cli import cycle, demo, emulator, plan, prices, runs, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -49,6 +49,7 @@ def options(
 
 app.command("plan")(plan.plan)
 app.command("cycle")(cycle.cycle)
+app.command("prices")(prices.prices)
 app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("sweep")(sweep.sweep)

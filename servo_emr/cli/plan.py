@@ -10,11 +10,13 @@ from typing import Any
 import typer
 
 from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table
+from servo_emr.cli.prices import price_rows
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
+from servo_emr.domain.money import Estimate
 from servo_emr.domain.ports import Finding
 from servo_emr.domain.settings import Space, Value
-from servo_emr.domain.spec import RunKey, RunSpec
+from servo_emr.domain.spec import NodeGroup, RunKey, RunSpec, plain
 from servo_emr.lifecycle.stage import Appraisal, Staged
 from servo_emr.wiring import Live, assemble
 
@@ -46,7 +48,7 @@ def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Va
 
 def plan(context: typer.Context, assignments: list[str] = SET, output: Output = OUTPUT) -> None:
     """Show what would be launched: the exact request, findings, dollars. Launches nothing."""
-    live = assemble(load(file_of(context.obj)), note)
+    live = assemble(load(file_of(context.obj)), note, keeps_prices=False)
     document = asyncio.run(_plan(live, assignments))
     if output is Output.JSON:
         emit_json(document)
@@ -71,7 +73,6 @@ async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
     show_appraisal(spec, values, appraisal, [*staged.warnings, *warnings])
     key = RunKey(live.workspace.uri, workspace_id, NO_RUN)
     request = live.target.request(appraisal.launchable(spec), key)
-    estimate = appraisal.estimate
     refusal = appraisal.refusal
     return {
         "settings": values,
@@ -80,16 +81,9 @@ async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
             {"reason": str(f.reason), "message": f.message, "certain": f.certain, "remedy": f.remedy}
             for f in appraisal.preflight.findings
         ],
-        "estimate": {
-            "usd_per_hour": estimate.usd_per_hour,
-            "ec2_usd_per_hour": estimate.ec2_usd_per_hour,
-            "fee_usd_per_hour": estimate.fee_usd_per_hour,
-            "primary_usd_per_hour": estimate.primary_usd_per_hour,
-            "floor_usd": estimate.floor_usd,
-            "likely_usd": estimate.likely_usd,
-            "likely_s": estimate.likely_s,
-            "basis": estimate.basis,
-        },
+        "estimate": plain(appraisal.estimate),
+        "stopped_at_usd": spec.limits.cost_per_run,
+        "prices": plain(appraisal.quote),
         "warnings": [*staged.warnings, *warnings, *appraisal.warnings],
         "refusal": None if refusal is None else {"reason": str(refusal.reason), "message": str(refusal)},
     }
@@ -108,25 +102,42 @@ async def appraised(live: Live, spec: RunSpec) -> Appraisal:
     return appraisal
 
 
+def _nodes(group: NodeGroup) -> dict[str, Any]:
+    bid = "" if group.bid_usd is None else f", at most {dollars(group.bid_usd)} an hour"
+    return {
+        "NODES": group.count,
+        "ROLE": str(group.role),
+        "TYPE": group.inst_type,
+        "MARKET": f"{group.market}{bid}",
+    }
+
+
+def _dollars(spec: RunSpec, estimate: Estimate) -> dict[str, str]:
+    limit = spec.limits.cost_per_run
+    rate = (
+        f"{dollars(estimate.usd_per_hour)}: EC2 {dollars(estimate.ec2_usd_per_hour)}, EMR fee "
+        f"{dollars(estimate.fee_usd_per_hour)}, EBS {dollars(estimate.ebs_usd_per_hour)}; "
+        f"of it the primary node {dollars(estimate.primary_usd_per_hour)}"
+    )
+    if estimate.ceiling_usd_per_hour > estimate.usd_per_hour:
+        rate += f"; at most {dollars(estimate.ceiling_usd_per_hour)}, which limits count with"
+    repeats = f", {spec.job.repeats} repeats" if spec.job.repeats > 1 else ""
+    return {
+        "USD per hour": rate,
+        "USD for the run": f"at least {dollars(estimate.floor_usd)}; likely {dollars(estimate.likely_usd)} "
+        f"({seconds(estimate.likely_s)}{repeats}); {dollars(estimate.high_usd)} with every time limit reached "
+        f"({seconds(estimate.high_s)})",
+        "Stopped at": "no emr.limits.cost_per_run is set" if limit is None else f"{dollars(limit)} USD",
+        "Basis": estimate.basis,
+    }
+
+
 def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: list[str]) -> None:
     """Prints settings, nodes, dollars and findings, on standard error: they are for the person at the terminal."""
-    estimate, limits = appraisal.estimate, spec.limits
     note(f"Settings: {', '.join(f'{name}={value}' for name, value in values.items())}\n")
-    rows = [{"NODES": g.count, "ROLE": str(g.role), "TYPE": g.inst_type, "MARKET": "on demand"} for g in spec.groups]
-    note(table(rows))
-    ceiling = "" if limits.cost_per_run is None else f"; stopped at {dollars(limits.cost_per_run)}"
-    note(
-        "\n"
-        + facts(
-            {
-                "USD per hour": f"{dollars(estimate.usd_per_hour)}: EC2 {dollars(estimate.ec2_usd_per_hour)}, EMR fee "
-                f"{dollars(estimate.fee_usd_per_hour)}; of it primary node {dollars(estimate.primary_usd_per_hour)}",
-                "USD for the run": f"at least {dollars(estimate.floor_usd)}, likely {dollars(estimate.likely_usd)}"
-                f" ({seconds(estimate.likely_s)}){ceiling}",
-                "Basis": estimate.basis,
-            }
-        )
-    )
+    note(table([_nodes(group) for group in spec.groups]))
+    note("\n" + facts(_dollars(spec, appraisal.estimate)))
+    note("\n" + table(price_rows(appraisal.quote)))
     for finding in appraisal.preflight.findings:
         mark = "Cannot run" if finding.certain else "Mind"
         note(f"\n{mark}: {finding.message} {finding.remedy}".rstrip())

@@ -118,9 +118,12 @@ def page(record: RunRecord) -> str:
         _block(
             "Dollars",
             {
-                "total": dollars(cost.get("usd")),
+                "one run of the job": dollars(cost.get("usd")),
+                "billed": dollars(spent(record)),
                 "EC2": dollars(cost.get("ec2_usd")),
                 "EMR fee": dollars(cost.get("fee_usd")),
+                "EMR fee, lower reading": dollars(cost.get("fee_low_usd")),
+                "EBS": dollars(cost.get("ebs_usd")),
                 "while the job ran": dollars(cost.get("job_usd")),
                 "basis": cost.get("basis"),
                 "note": "; ".join(cost.get("notes", ())),

@@ -40,9 +40,12 @@ def section(path: Path) -> dict[str, Any]:
         ) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that is in no calendar
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    emr = document.get("emr") if isinstance(document, dict) else None
-    if not isinstance(emr, dict):
+    if not isinstance(document, dict) or "emr" not in document:
         raise UsageError(f"{path}: has no section 'emr:'. `servo generate emr` shows one.")
+    emr = document["emr"]
+    if not isinstance(emr, dict):
+        kind = {type(None): "is empty", list: "is a list"}.get(type(emr), f"is {emr!r}")
+        raise UsageError(f"{path}: emr: {kind}, and must be a mapping of keys; `servo generate emr` shows one.")
     return emr
 
 

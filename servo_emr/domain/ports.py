@@ -1,7 +1,8 @@
 """What the policy needs of the world: few verbs each, with the promises that every implementation keeps.
 
 All `async` verbs are called from one event loop and return to it; blocking work is done off the loop by the
-implementation. Nothing but `RunError`, `LaunchUnclear` and `Conflict` (domain.errors) leaves a port.
+implementation. Nothing but `RunError`, `LaunchUnclear` and `Conflict` (domain.errors) leaves a port, whatever the
+service, or somebody in its place, answers. A ValueError is the caller's own mistake: a name that can be no key.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from servo_emr.domain.errors import Reason, RunError
-from servo_emr.domain.run import Cost, JobEvidence, Observation, RunRecord, Usage
+from servo_emr.domain.money import Cost, Estimate, Prices, Quote, SpotPoint
+from servo_emr.domain.run import JobEvidence, Observation, RunRecord, Usage
 from servo_emr.domain.spec import RunKey, RunSpec
 
 __all__ = [
     "Clock",
     "Document",
-    "Estimate",
     "Evidence",
     "Finding",
     "Found",
@@ -29,8 +30,7 @@ __all__ = [
     "Preflight",
     "PriceBook",
     "PriceSource",
-    "Prices",
-    "Rate",
+    "SpotSource",
     "Workspace",
 ]
 
@@ -105,10 +105,12 @@ class LaunchTarget(Protocol):
         """
         ...
 
-    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
+    async def find(self, workspace_id: str, alive_only: bool = False, since: float | None = None) -> list[Found]:
         """All clusters whose name holds the workspace's key, exactly, oldest first; every page is read.
 
-        alive_only leaves out those that have ended, and costs fewer pages.
+        alive_only leaves out those that have ended. With `since` those may be left out that were made before it
+        (seconds since the epoch, our clock; what the service's clock may differ by is allowed for). Both cost fewer
+        pages. An empty list is the service's own word that there is none, never the lack of an answer.
         """
         ...
 
@@ -190,8 +192,8 @@ class Workspace(Protocol):
         """Writes an artefact of a run."""
         ...
 
-    async def get(self, run_id: str, name: str) -> bytes | None:
-        """Reads an artefact of a run, or None."""
+    async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
+        """Reads an artefact of a run, or None; of one that is larger than `limit` bytes the first `limit` + 1."""
         ...
 
     async def read(self, uri: str) -> bytes:
@@ -199,64 +201,49 @@ class Workspace(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Rate:
-    """USD per instance-hour of one type: EC2 on demand and the EMR fee, with where and when they are from."""
-
-    inst_type: str
-    region: str
-    ec2: float
-    fee: float
-    ec2_source: str
-    fee_source: str
-    fee_estimated: bool
-    vcpus: int
-    memory_gib: float
-
-
-@dataclass(frozen=True)
-class Prices:
-    """The rates that one source gave."""
-
-    rates: Mapping[str, Rate]
-    source: str
-
-
 class PriceSource(Protocol):
-    """Somewhere prices come from. A source that does not know a type leaves it out; it never invents one."""
+    """Somewhere list prices come from."""
 
-    async def prices(self, region: str, inst_types: Sequence[str]) -> Prices:
-        """The rates of those of the types that this source knows."""
+    async def prices(self, region: str, inst_types: Sequence[str], kinds: Sequence[str]) -> Prices:
+        """Those of the instance types and kinds of EBS volume that this source knows. Never raises: a source that
+        cannot be asked knows nothing, and its note says why."""
         ...
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a run of a spec would cost, in USD: per hour of the whole cluster; floor and likely for the run."""
+class SpotSource(Protocol):
+    """Where spot prices come from."""
 
-    usd_per_hour: float
-    ec2_usd_per_hour: float
-    fee_usd_per_hour: float
-    primary_usd_per_hour: float
-    floor_usd: float
-    likely_usd: float
-    likely_s: float
-    basis: str
+    async def history(
+        self, region: str, inst_types: Sequence[str], start: float, end: float, zone: str | None = None
+    ) -> Mapping[tuple[str, str], Sequence[SpotPoint]]:
+        """(instance type, zone) -> prices from `start` to `end`, oldest first, the one in force at `start` included.
+
+        Raises:
+            RunError: it cannot be asked.
+        """
+        ...
 
 
 class PriceBook(Protocol):
     """Usage into dollars. An unknown price is an error that says which source was asked, never 0."""
 
-    async def estimate(self, spec: RunSpec, provisioning_s: float, job_s: float) -> Estimate:
-        """What a run would cost before it is launched.
+    async def quote(self, spec: RunSpec) -> Quote:
+        """The prices for a run of a spec.
 
         Raises:
             OperatorError: operator/price.
         """
         ...
 
-    async def bill(self, usage: Usage, measured: Sequence[tuple[float, float]]) -> Cost:
-        """What a run did cost; `measured` are the intervals of the measured steps.
+    def estimate(self, spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
+        """What a run would cost. Pure; `provisioning_s` is what is expected from the launch to the first step, and the
+        spec holds what is expected of the job."""
+        ...
+
+    async def bill(self, usage: Usage, quote: Quote, repeats: Sequence[Sequence[tuple[float, float]]]) -> Cost:
+        """What an ended run did cost; `repeats` are the intervals of the measured steps of each repeat.
+
+        Asks for what the quote lacks: spot prices while the instances ran, a type that took another's place.
 
         Raises:
             OperatorError: operator/price, also for a row whose times make no sense.

@@ -14,8 +14,7 @@ from servo_emr.domain.errors import Reason, RunError, Verdict
 from servo_emr.domain.spec import RunSpec, plain
 
 __all__ = [
-    "BilledInstance",
-    "Cost",
+    "TEARDOWN_S",
     "InstanceRow",
     "JobEvidence",
     "Observation",
@@ -25,11 +24,17 @@ __all__ = [
     "StepState",
     "Timeline",
     "Usage",
+    "Volume",
+    "is_spot",
+    "measured_intervals",
     "measured_seconds",
     "union_seconds",
 ]
 
 SCHEMA = 1
+
+TEARDOWN_S = 60.0
+"""What a cluster is expected to take to end."""
 
 
 class RunState(enum.StrEnum):
@@ -108,7 +113,6 @@ class Observation:
     cause_message: str = ""
     errors: tuple[Mapping[str, Any], ...] = ()
     end_reason: Reason | None = None
-    protected: bool = False
 
     @property
     def steps_ended(self) -> bool:
@@ -122,10 +126,21 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """One EBS volume: `gib` GiB of one kind (gp2, gp3, io1, ...), with provisioned IOPS and MiB/s where it has them."""
+
+    kind: str
+    gib: float
+    iops: int | None = None
+    throughput: int | None = None
+
+
+@dataclass(frozen=True)
 class InstanceRow:
     """One instance that the cluster ever had, a replaced one included. `group` is the service's id of its group.
 
-    state is the service's word; ended says whether it means that nothing runs any more.
+    state is the service's word, cause what it says of the last change; ended says whether nothing runs any more.
+    volumes are those that were asked for beside the root volume; None: what its type gets by default.
     """
 
     instance_id: str
@@ -135,44 +150,23 @@ class InstanceRow:
     state: str
     timeline: Timeline = Timeline()
     ended: bool = True
+    cause: str = ""
+    volumes: tuple[Volume, ...] | None = None
+
+
+def is_spot(row: InstanceRow) -> bool:
+    """Whether the instance was bought on spot, in whatever spelling."""
+    return row.market.lower() == "spot"
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Everything that was running on our account for one run."""
+    """Everything that was running on our account for one run; `root` is each instance's root volume."""
 
     region: str
     rows: tuple[InstanceRow, ...]
-    steps: tuple[StepLook, ...] = ()
-
-
-@dataclass(frozen=True)
-class BilledInstance:
-    """The bill of one instance row: seconds billed, EC2 and EMR fee apart, in USD."""
-
-    instance_id: str
-    inst_type: str
-    group: str
-    seconds: float
-    ec2_usd: float
-    fee_usd: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run cost, with its basis. All figures in USD and hours; see docs for what is not included.
-
-    job_usd is the share of the time in which the measured steps ran, None when it is not known.
-    """
-
-    usd: float
-    ec2_usd: float
-    fee_usd: float
-    node_hours: float
-    job_usd: float | None
-    basis: str
-    instances: tuple[BilledInstance, ...] = ()
-    notes: tuple[str, ...] = ()
+    root: Volume
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +214,7 @@ class RunRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, Any] | None = None
     cost: Mapping[str, Any] | None = None
     cost_so_far: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -246,7 +241,7 @@ class RunRecord:
         return self.decided and (self.state.terminal or self.state is RunState.QUEUED) and not self.unreleased
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values, a superset of what `from_json` reads."""
+        """The record as JSON values: every field, and nothing else, as `from_json` reads it."""
         document: dict[str, Any] = plain(self)
         return document
 
@@ -255,7 +250,7 @@ class RunRecord:
         """The record in a document that `to_json` made.
 
         Raises:
-            ValueError: the document is of another schema or lacks a field; the message names it.
+            ValueError: the document is of another schema, lacks a field, or has one that is none of a record's.
         """
         if document.get("schema") != SCHEMA:
             raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
@@ -297,17 +292,27 @@ def union_seconds(intervals: Sequence[tuple[float, float]]) -> float:
     return total
 
 
-def measured_intervals(spec: RunSpec, steps: Sequence[StepLook]) -> list[tuple[float, float]]:
-    """(start, end) of the measured steps that ran. Steps are matched by their position in the request, not by value."""
-    return [
-        (look.timeline.ready, look.timeline.ended)
-        for step, look in zip(spec.steps, steps, strict=False)
-        if step.measured and look.timeline.ready is not None and look.timeline.ended is not None
-    ]
+def measured_intervals(spec: RunSpec, steps: Sequence[StepLook]) -> list[list[tuple[float, float]]]:
+    """For each repeat, (start, end) of those of its measured steps that ran.
+
+    Steps are matched by their position in the request, not by value.
+    """
+    repeats: list[list[tuple[float, float]]] = [[] for _ in range(spec.job.repeats)]
+    for step, look in zip(spec.steps, steps, strict=False):
+        if step.measured and look.timeline.ready is not None and look.timeline.ended is not None:
+            repeats[step.repeat - 1].append((look.timeline.ready, look.timeline.ended))
+    return repeats
 
 
-def measured_seconds(spec: RunSpec, steps: Sequence[StepLook]) -> float | None:
-    """`duration` in seconds by the service's own clock, or None when a measured step has no start or end."""
-    wanted = sum(step.measured for step in spec.steps)
-    intervals = measured_intervals(spec, steps)
-    return union_seconds(intervals) if len(intervals) == wanted else None
+def measured_seconds(spec: RunSpec, steps: Sequence[StepLook]) -> list[float] | None:
+    """Seconds that each repeat's measured steps took by the service's own clock: the length of their union.
+
+    None when a measured step has no start or no end.
+
+    Raises:
+        ValueError: a step ended before it started.
+    """
+    repeats = measured_intervals(spec, steps)
+    if sum(map(len, repeats)) < sum(step.measured for step in spec.steps):
+        return None
+    return [union_seconds(intervals) for intervals in repeats]

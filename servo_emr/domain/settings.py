@@ -16,7 +16,7 @@ from servo_emr.domain.errors import ConfigurationError, Reason
 from servo_emr.domain.spec import NodeGroup, Role, RunSpec, canonical
 from servo_emr.domain.trial import resolve
 
-__all__ = ["EnumBound", "RangeBound", "Setting", "Space", "Value"]
+__all__ = ["INST_TYPE", "REPLICAS", "EnumBound", "RangeBound", "Setting", "Space", "Value"]
 
 Value = str | int
 

@@ -18,6 +18,7 @@ __all__ = [
     "ClusterSpec",
     "JobSpec",
     "LimitSpec",
+    "Market",
     "MetricSpec",
     "NodeGroup",
     "Role",
@@ -26,6 +27,7 @@ __all__ = [
     "Step",
     "canonical",
     "new_run_id",
+    "of_repeat",
     "spec_from_json",
 ]
 
@@ -43,26 +45,44 @@ class Role(enum.StrEnum):
     TASK = "task"
 
 
+class Market(enum.StrEnum):
+    """How nodes are bought."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+
+
 @dataclass(frozen=True)
 class NodeGroup:
-    """`count` nodes of one instance type in one role."""
+    """`count` nodes of one instance type in one role.
+
+    bid_usd is the most that is paid per hour for one on spot; None: the on-demand price.
+    """
 
     role: Role
     inst_type: str
     count: int
+    market: Market = Market.ON_DEMAND
+    bid_usd: float | None = None
 
     def __post_init__(self) -> None:
         if self.count < 0 or (self.role is Role.PRIMARY and self.count != 1):
             raise ValueError(f"{self.role}: {self.count} nodes are not possible")
+        if self.bid_usd is not None and (self.market is not Market.SPOT or not self.bid_usd > 0):
+            raise ValueError(f"{self.role}: a bid of {self.bid_usd} is not possible on {self.market}")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the cluster. `argv` goes to the service as it is, never through a shell."""
+    """One step of the cluster. `argv` goes to the service as it is, never through a shell.
+
+    repeat says to which measured run of the job on this cluster the step belongs, counted from 1.
+    """
 
     name: str
     argv: tuple[str, ...]
     measured: bool
+    repeat: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,6 +119,7 @@ class JobSpec:
     expected_s: float
     wheels: str | None = None
     metrics: tuple[MetricSpec, ...] = ()
+    repeats: int = 1
 
     @property
     def parameter_values(self) -> dict[str, Any]:
@@ -140,6 +161,8 @@ class RunSpec:
             raise ValueError("a cluster has one primary node and at most one group per role")
         if not any(step.measured for step in self.steps):
             raise ValueError("a run has at least one measured step")
+        if {step.repeat for step in self.steps if step.measured} != set(range(1, self.job.repeats + 1)):
+            raise ValueError("every repeat of the job has a measured step, and no measured step is of another")
 
     @property
     def nodes(self) -> int:
@@ -154,6 +177,12 @@ class RunSpec:
     def group(self, role: Role) -> NodeGroup | None:
         """The group of a role, or None when the cluster has none."""
         return next((group for group in self.groups if group.role is role), None)
+
+
+def of_repeat(name: str, repeat: int) -> str:
+    """The file of a repeat in the run's folder: output.ipynb for the first, output-2.ipynb for the second, ..."""
+    stem, dot, suffix = name.rpartition(".")
+    return name if repeat == 1 else f"{stem}-{repeat}{dot}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -230,15 +259,20 @@ def spec_from_json(document: Mapping[str, Any]) -> RunSpec:
         cluster["tags"] = tuple((key, value) for key, value in cluster["tags"])
         return RunSpec(
             region=document["region"],
-            groups=tuple(NodeGroup(Role(g["role"]), g["inst_type"], g["count"]) for g in document["groups"]),
+            groups=tuple(_group(group) for group in document["groups"]),
             cluster=ClusterSpec(**cluster),
             job=JobSpec(**job),
-            steps=tuple(Step(s["name"], tuple(s["argv"]), s["measured"]) for s in document["steps"]),
+            steps=tuple(Step(**{**step, "argv": tuple(step["argv"])}) for step in document["steps"]),
             bootstrap=tuple(document["bootstrap"]),
             limits=LimitSpec(**document["limits"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the spec cannot be read: {error}") from error
+
+
+def _group(document: Mapping[str, Any]) -> NodeGroup:
+    market = Market(document.get("market", Market.ON_DEMAND))  # records of the first version have none
+    return NodeGroup(**{**document, "role": Role(document["role"]), "market": market})
 
 
 def canonical(value: Any) -> str:

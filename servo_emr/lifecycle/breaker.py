@@ -13,7 +13,7 @@ from servo_emr.domain.ports import Clock, Workspace
 from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.past import Past, read_past
 
-__all__ = ["Standing", "closed", "resume", "resumed_at", "standing"]
+__all__ = ["Standing", "closed", "open_because", "resume", "resumed_at", "standing"]
 
 DOCUMENT = "breaker"
 ENVIRONMENT_FAILURES = 5
@@ -65,6 +65,12 @@ async def resumed_at(workspace: Workspace) -> float:
     document = await workspace.document(DOCUMENT)
     at = document.body.get("resumed_at") if document is not None else None
     return float(at) if isinstance(at, (int, float)) else 0.0
+
+
+async def open_because(workspace: Workspace, clock: Clock, unproductive_spend: float | None) -> str | None:
+    """Why the breaker is open now, or None when it is closed."""
+    past = await read_past(workspace, clock.now())
+    return standing(past, await resumed_at(workspace)).open_because(unproductive_spend)
 
 
 async def closed(workspace: Workspace, past: Past, unproductive_spend: float | None) -> None:

@@ -1,14 +1,15 @@
 """The course of one run from its launch, or its adoption, to its cluster's verified end and its bill.
 
 All money is spent inside `_held`, an `async with` that does not let go of a cluster before it is seen ended; on
-cancellation, which leaves no time, before it is seen ending.
+cancellation, which leaves no time, before it is seen ending. Once a run is decided its verdict goes on record beside
+its cluster's end: what then remains, the bill, another process can do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +17,20 @@ from typing import Any
 from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError
 from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.run import JobEvidence, Observation, RunState
-from servo_emr.domain.spec import RunKey, RunSpec, plain
+from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import figures, nothing_to_report, phases
+from servo_emr.lifecycle.figures import nothing_to_report
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
 from servo_emr.lifecycle.release import Release, instances_left
-from servo_emr.lifecycle.settle import Settle, still_alive
+from servo_emr.lifecycle.settle import Settle
 from servo_emr.lifecycle.verdict import judge
 from servo_emr.lifecycle.watch import Progress, Watch
 
 __all__ = ["Course", "Ports", "defect"]
+
+_EVIDENCE_TRIES_S = (10.0, 30.0, 60.0, 120.0)
+"""When a finished run's evidence is asked for again: the job is paid for, and its cluster ends by itself meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,20 @@ class Course:
         self._warn = warn
         self.cluster: Handle | None = None
         """The cluster that is under way now, for whoever must name it."""
+        self.launching: RunKey | None = None
+        """Set while a launch is under way, of which a cluster may come."""
 
     async def run(
         self,
         spec: RunSpec,
         key: RunKey,
         diary: Diary,
-        wanted: Mapping[str, str],
         tell: Callable[[Progress], None],
         adopted: Handle | None = None,
     ) -> RunError | None:
         """Sees a run through; its figures are in the diary then. Returns what it failed of, None for success.
+
+        A cancellation that comes once the run is decided leaves its verdict in the diary.
 
         Args:
             adopted: the cluster of a run that another process launched; None: one is launched.
@@ -92,7 +99,7 @@ class Course:
         cluster: _Cluster | None = None
         try:
             async with self._held(spec, key, diary, adopted) as cluster:
-                await self._decide(spec, cluster, diary, watch, list(wanted))
+                await self._decide(spec, cluster, diary, watch)
         except RunError as failed:
             error = failed
             if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified
@@ -101,13 +108,13 @@ class Course:
         except Exception as bug:  # noqa: BLE001 - the cluster is released; the bill is still to be made
             error = defect(bug)
         finally:
-            self.cluster = None
+            self.cluster = self.launching = None
+        if error is not None:
+            diary.decide(error, ports.clock.now())
         if cluster is not None:
             if cluster.look.state.terminal:
                 watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
-            error = await complete(self._settle(wanted, spec, cluster, diary, error))
-            if error is None and not diary.record.metrics:
-                error = nothing_to_report(diary.record.missing)
+            error = await self._settle(spec, cluster, diary, error)
         return error
 
     @asynccontextmanager
@@ -118,11 +125,12 @@ class Course:
         if adopted is not None:
             handle = adopted
         else:
+            self.launching = key
             # A launch under way in a thread cannot be called back: it is awaited, and what it made is ended.
             handle = await complete(self._launched(spec, key, diary))
         # From here to the `try` nothing is awaited: a cancellation that was put off arrives inside.
         diary.note(cluster_id=handle.cluster_id)
-        self.cluster = handle
+        self.cluster, self.launching = handle, None
         launched = diary.record.launched_at or diary.record.created_at
         cluster = _Cluster(
             handle, Observation(RunState.PROVISIONING), Ceilings(spec, launched, diary.record.usd_per_hour)
@@ -133,12 +141,23 @@ class Course:
             # Release first, talk afterwards: there may be seconds left. The next start verifies the end.
             await self._ended_on_cancel(release.ending(handle, cluster.look), cluster)
             diary.record = diary.record.moved(RunState.ENDING, released=True)
+            diary.note(cost_so_far=cluster.ceilings.cost_so_far(ports.clock.now()))
             raise
-        except BaseException:
-            cluster.look = await complete(release.now(handle, cluster.look))
+        except BaseException as failed:
+            if isinstance(failed, Exception):
+                diary.decide(failed if isinstance(failed, RunError) else defect(failed), ports.clock.now())
+            async with diary.ending():
+                cluster.look = await complete(release.ending(handle, cluster.look))
+                cluster.look = await release.ended(handle, cluster.look)
             raise
         else:
-            cluster.look = await complete(release.after_success(handle, cluster.look))
+            diary.decide(None, ports.clock.now())
+            async with diary.ending():
+                try:
+                    cluster.look = await release.after_success(handle, cluster.look)
+                except asyncio.CancelledError:
+                    await self._ended_on_cancel(release.ending(handle, cluster.look), cluster)
+                    raise
 
     def _launched(self, spec: RunSpec, key: RunKey, diary: Diary) -> Coroutine[Any, Any, Handle]:
         """The launch; each call goes on record right before it is made."""
@@ -168,8 +187,8 @@ class Course:
                 waiting.cancel()
             raise
 
-    async def _decide(self, spec: RunSpec, cluster: _Cluster, diary: Diary, watch: Watch, wanted: list[str]) -> None:
-        """Watches until the run is decided and judges it.
+    async def _decide(self, spec: RunSpec, cluster: _Cluster, diary: Diary, watch: Watch) -> None:
+        """Watches until the run is decided and judges it; what the job itself reported is in the diary then.
 
         Raises:
             RunError: it did not succeed.
@@ -178,48 +197,44 @@ class Course:
         await diary.move(RunState.PROVISIONING)
         cluster.look = await watch.until_decided(handle, spec, cluster.ceilings, diary.move)
         await diary.move(RunState.COLLECTING, steps=cluster.look.steps)
-        now = ports.clock.now()
-        watch.report(handle, spec, cluster.ceilings, RunState.COLLECTING, now)
+        watch.report(handle, spec, cluster.ceilings, RunState.COLLECTING, ports.clock.now())
         if any(step.timeline.ready is not None for step in cluster.look.steps):
-            cluster.evidence = await ports.evidence.collect(handle.key.run_id, spec, wanted)
+            cluster.evidence = evidence = await self._evidence(handle.key.run_id, spec, list(diary.record.units))
+            facts = {**diary.record.details, **evidence.facts}
+            diary.note(metrics=dict(evidence.metrics), missing=dict(evidence.missing), details=facts)
         problem = judge(spec, cluster.look, cluster.evidence)
         if problem is not None:
             raise problem
-        watch.report(handle, spec, cluster.ceilings, RunState.ENDING, now)
+        watch.report(handle, spec, cluster.ceilings, RunState.ENDING, ports.clock.now())
 
-    async def _settle(
-        self, wanted: Mapping[str, str], spec: RunSpec, cluster: _Cluster, diary: Diary, error: RunError | None
-    ) -> RunError | None:
+    async def _evidence(self, run_id: str, spec: RunSpec, wanted: list[str]) -> JobEvidence:
+        """What the job left behind; that it cannot be read now does not cost the run.
+
+        Raises:
+            RunError: it could not be read for some minutes.
+        """
+        for wait in _EVIDENCE_TRIES_S:
+            try:
+                return await self._ports.evidence.collect(run_id, spec, wanted)
+            except RunError as error:
+                self._warn(
+                    f"what {run_id} left cannot be read, again in {wait:.0f} s ({error.reason}): {error.message}"
+                )
+                await self._ports.clock.sleep(wait)
+        return await self._ports.evidence.collect(run_id, spec, wanted)
+
+    async def _settle(self, spec: RunSpec, cluster: _Cluster, diary: Diary, error: RunError | None) -> RunError | None:
         """Puts the ended cluster's figures, and for a failure its logs, into the record; the error that remains."""
-        ports, look, handle = self._ports, cluster.look, cluster.handle
+        ports, handle = self._ports, cluster.handle
         settle = Settle(ports.target, ports.book, ports.clock, self._warn)
-        usage, cost = await settle.bill(handle, spec, look)
-        times = phases(spec, look, usage)
-        values, missing = figures(wanted, times, cost, cluster.evidence)
-        details: dict[str, Any] = dict(cluster.evidence.facts) if cluster.evidence else {}
-        if usage is not None:
-            details["instances"] = plain(usage.rows)
-        if error is not None:
-            silent = cluster.evidence is None or error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
-            details["logs"] = await settle.logs(handle, spec, look, patient=silent)
-        until = look.timeline.ended if look.state.terminal else None
-        total = cost.usd if cost is not None else cluster.ceilings.cost_so_far(until or ports.clock.now())
-        alive = still_alive(usage)
-        released = look.state.terminal and not alive
-        diary.note(
-            state=RunState.VERIFIED if released else diary.record.state,
-            steps=look.steps,
-            timeline=look.timeline,
-            cause={"code": look.cause_code, "message": look.cause_message, "errors": plain(look.errors)},
-            phases=times,
-            metrics=values,
-            missing=missing,
-            cost=None if cost is None else plain(cost),
-            cost_so_far=total,
-            details=details,
+        silent = cluster.evidence is None or (
+            error is not None and error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
         )
+        alive = await settle.account(diary, handle, spec, cluster.look, patient=silent)
         if alive and (error is None or error.reason is not Reason.UNRELEASED):
             return instances_left(handle, alive, spec.region)
+        if error is None and not diary.record.metrics:
+            return nothing_to_report(diary.record.missing)
         return error
 
 

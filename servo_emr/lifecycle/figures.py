@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 
 from servo_emr.domain.errors import Reason, RunError, failure
-from servo_emr.domain.run import Cost, JobEvidence, Observation, RunRecord, Usage, measured_seconds
+from servo_emr.domain.money import Cost
+from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot, measured_seconds
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["BUILT_IN", "expected_seconds", "figures", "nothing_to_report", "phases"]
+__all__ = [
+    "BUILT_IN",
+    "PROVISIONING_S",
+    "disturbed",
+    "expected_provisioning",
+    "expected_seconds",
+    "figures",
+    "nothing_to_report",
+    "phases",
+    "repeat_seconds",
+]
+
+PROVISIONING_S = 420.0
+"""What provisioning is expected to take until history says better: AWS's own documented example."""
 
 BUILT_IN = {
     "duration": "s",
@@ -51,20 +67,52 @@ def phases(spec: RunSpec, look: Observation, usage: Usage | None) -> dict[str, f
         for name, (start, end) in spans.items()
         if start is not None and end is not None and end >= start
     }
+    durations = repeat_seconds(spec, look)
+    return {"duration": statistics.median(durations), **found} if durations else found
+
+
+def repeat_seconds(spec: RunSpec, look: Observation) -> list[float]:
+    """`duration` of each repeat; empty when that of one is not known: its median would be that of fewer."""
     try:
-        duration = measured_seconds(spec, look.steps)
+        return measured_seconds(spec, look.steps) or []
     except ValueError:  # a step that ended before it started has no length
-        duration = None
-    return found if duration is None else {"duration": duration, **found}
+        return []
+
+
+def disturbed(usage: Usage, look: Observation) -> str:
+    """What made the run another than its configuration's, in words without names; empty when nothing did.
+
+    Until the last step had ended: nodes that were lost, and nodes that were added after the cluster was ready.
+    """
+    decided = max((step.timeline.ended for step in look.steps if step.timeline.ended is not None), default=None)
+    if decided is None:
+        return ""
+    before = [row for row in usage.rows if row.timeline.created is not None and row.timeline.created < decided]
+    lost = [row for row in before if row.timeline.ended is not None and row.timeline.ended < decided]
+    ready = look.timeline.ready
+    added = [] if ready is None else [row for row in before if (row.timeline.created or 0.0) > ready]
+    words = []
+    if lost:
+        spot = sum(is_spot(row) for row in lost)
+        words.append(f"{_nodes(lost)} lost before the job had ended" + (f", {spot} of them on spot" if spot else ""))
+    if added:
+        words.append(f"{_nodes(added)} added after the cluster was ready")
+    return "; ".join(words)
+
+
+def _nodes(rows: list[InstanceRow]) -> str:
+    return f"{len(rows)} node" if len(rows) == 1 else f"{len(rows)} nodes"
 
 
 def figures(
     wanted: Iterable[str], times: Mapping[str, float], cost: Cost | None, evidence: JobEvidence | None
 ) -> tuple[dict[str, float], dict[str, str]]:
     """(values, reasons): the wanted metrics that have a value, and for each other one why it has none."""
-    dollars = {} if cost is None else {"cost": cost.usd, "billed_cost": cost.usd, "node_hours": cost.node_hours}
-    if cost is not None and cost.job_usd is not None:
-        dollars["job_cost"] = cost.job_usd
+    dollars: dict[str, float] = {}
+    if cost is not None:
+        dollars = {"cost": cost.usd, "billed_cost": cost.billed_usd, "node_hours": cost.node_hours}
+        if cost.job_usd is not None:
+            dollars["job_cost"] = cost.job_usd
     known = {**times, **dollars, **(evidence.metrics if evidence else {})}
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
@@ -82,15 +130,31 @@ def figures(
 
 def expected_seconds(spec: RunSpec, history: Iterable[RunRecord]) -> float:
     """How long the job is expected to take: the median of like runs that succeeded, else what servo.yaml guesses."""
-    groups = [[str(g.role), g.inst_type, g.count] for g in spec.groups]
-    like = [
-        record.phases["duration"]
-        for record in list(history)[:_HISTORY]
+    like = [record.phases["duration"] for record in _like(spec, history) if "duration" in record.phases]
+    return statistics.median(like) if like else spec.job.expected_s
+
+
+def expected_provisioning(spec: RunSpec, history: Iterable[RunRecord]) -> float:
+    """How long it is expected to take from the launch to the cluster's readiness: the median of like runs, else what
+    AWS's own documented example took."""
+    parts = ("provisioning_time", "bootstrap_time")
+    like = [sum(record.phases[part] for part in parts) for record in _like(spec, history) if _has(record, parts)]
+    return statistics.median(like) if like else PROVISIONING_S
+
+
+def _like(spec: RunSpec, history: Iterable[RunRecord]) -> list[RunRecord]:
+    """The newest runs that succeeded on the same nodes."""
+    nodes = [[str(group.role), group.inst_type, group.count] for group in spec.groups]
+    return [
+        record
+        for record in itertools.islice(history, _HISTORY)
         if record.verdict == "succeeded"
-        and "duration" in record.phases
-        and [[g["role"], g["inst_type"], g["count"]] for g in record.spec.get("groups", [])] == groups
+        and [[g["role"], g["inst_type"], g["count"]] for g in record.spec.get("groups", [])] == nodes
     ]
-    return sorted(like)[len(like) // 2] if like else spec.job.expected_s
+
+
+def _has(record: RunRecord, phases: Iterable[str]) -> bool:
+    return all(phase in record.phases for phase in phases)
 
 
 def nothing_to_report(missing: Mapping[str, str]) -> RunError:

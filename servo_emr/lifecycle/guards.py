@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from servo_emr.domain.errors import Censored, ConfigurationError, OperatorError, Reason, RunError, failure
-from servo_emr.domain.ports import Estimate, Preflight
+from servo_emr.domain.money import Estimate
+from servo_emr.domain.ports import Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "possible", "spent", "within_budget"]
+__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "possible", "so_far", "spent", "within_budget"]
 
 JOB_GRACE_S = 300.0
 """How much longer than the limit on the cluster a step may run before we end it: the limit there comes first."""
@@ -41,7 +42,7 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
                 public="the vCPUs of an instance type are not known",
             )
         _within("vcpus", sum(preflight.vcpus[g.inst_type] * g.count for g in spec.groups if g.count), limits.vcpus)
-    _within("cost_per_hour", estimate.usd_per_hour, limits.cost_per_hour)
+    _within("cost_per_hour", estimate.ceiling_usd_per_hour, limits.cost_per_hour)
     warnings = [finding.message for finding in preflight.findings]
     if limits.cost_per_run is not None:
         if estimate.floor_usd > limits.cost_per_run:
@@ -83,7 +84,19 @@ def _within(name: str, asked: float, limit: float | None) -> None:
 
 def spent(record: RunRecord) -> float:
     """What a run cost, in USD: its bill, or the running total where there is no bill."""
-    return float(record.cost["usd"]) if record.cost else record.cost_so_far
+    if not record.cost:
+        return record.cost_so_far
+    # Records of the first version measured once: what they cost is what was billed.
+    return float(record.cost.get("billed_usd", record.cost["usd"]))
+
+
+def so_far(record: RunRecord, until: float) -> float:
+    """What a run has cost up to a moment, in USD, while there is no bill: from its launch, at its cluster's rate."""
+    return _at_rate(until - (record.launched_at or record.created_at), record.usd_per_hour)
+
+
+def _at_rate(seconds: float, usd_per_hour: float) -> float:
+    return max(seconds, 60.0) * usd_per_hour / 3600
 
 
 def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
@@ -108,7 +121,10 @@ def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The limits of one run while it lives. `usd_per_hour` is the whole cluster's rate."""
+    """The limits of one run while it lives.
+
+    `usd_per_hour` is the whole cluster's rate, spot nodes at the most that may be paid for them.
+    """
 
     spec: RunSpec
     launched: float
@@ -116,30 +132,28 @@ class Ceilings:
 
     def cost_so_far(self, now: float) -> float:
         """USD since the launch at the cluster's full rate, with the floor of a minute: never less than the bill."""
-        return max(now - self.launched, 60.0) * self.usd_per_hour / 3600
+        return _at_rate(now - self.launched, self.usd_per_hour)
 
     def passed(self, look: Observation, now: float, seen_at: float | None = None) -> RunError | None:
         """The limit that the run has passed, or None. `seen_at` is when `look` was taken, if not now."""
         limits, job = self.spec.limits, self.spec.job
-        cost = self.cost_so_far(now)
+        cost, seen_at = self.cost_so_far(now), now if seen_at is None else seen_at
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
             return Censored(
                 "The run passed the trial's own max_cost_usd.", Reason.MAX_COST, public="stopped at max_cost_usd"
             )
         if limits.cost_per_run is not None and cost > limits.cost_per_run:
-            return ConfigurationError(
-                f"The run passed emr.limits.cost_per_run, {limits.cost_per_run:.4f} USD.",
-                Reason.COST_CEILING,
-                public="stopped at cost_per_run",
-            )
-        started = self.job_started(look)
+            return self._cost_ceiling(look, now, seen_at)
+        started = self.repeat_started(look)
         if started is None:
-            return self._late(look, now, now if seen_at is None else seen_at)
+            return self._late(look, now, seen_at)
         if limits.deadline_s is not None and now - started > limits.deadline_s:
             return Censored(
                 "The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped at deadline_s"
             )
-        if now - started > job.timeout_s + JOB_GRACE_S:
+        if now > (latest := started + job.timeout_s + JOB_GRACE_S):
+            if seen_at <= latest:  # it may long have ended: only a look that was taken since can tell
+                return None if now <= latest + JOB_GRACE_S else self._unseen(now - seen_at)
             return ConfigurationError(
                 f"The job passed emr.job.timeout, {job.timeout_s:.0f} s, and did not end itself.",
                 Reason.JOB_TIMEOUT,
@@ -147,20 +161,41 @@ class Ceilings:
             )
         return None
 
+    def _cost_ceiling(self, look: Observation, now: float, seen_at: float) -> RunError:
+        """What a run that passed cost_per_run failed of. A cluster without nodes yet says nothing of its configuration:
+        what is counted is time at the full rate, and nothing runs."""
+        limit = self.spec.limits.cost_per_run or 0.0
+        if look.state is not RunState.PROVISIONING:
+            return ConfigurationError(
+                f"The run passed emr.limits.cost_per_run, {limit:.4f} USD.",
+                Reason.COST_CEILING,
+                public="stopped at cost_per_run",
+            )
+        if self.cost_so_far(seen_at) <= limit:
+            return self._unseen(now - seen_at)
+        return failure(
+            Reason.CAPACITY,
+            "The cluster had no nodes yet when its time, at the full rate, passed emr.limits.cost_per_run, "
+            f"{limit:.4f} USD.",
+            remedy="EMR may lack capacity for these types: try other types, zones, or a later time.",
+            public="provisioning took too long",
+        )
+
+    def _unseen(self, seconds: float) -> RunError:
+        return failure(
+            Reason.ENDPOINT,
+            f"No look at the cluster succeeded for {seconds:.0f} s, and it must not go on unseen.",
+            remedy="Check network, proxy, region and credentials of the servo.",
+            public="the cluster could not be looked at",
+        )
+
     def _late(self, look: Observation, now: float, seen_at: float) -> RunError | None:
         """Whether the first step is too late. Only a look that was taken after the limit can tell; without one, the run
         has all the time that a job may take, for it may well be running."""
         if now <= self._provisioned_by or look.state.order > RunState.RUNNING.order:
             return None
         if seen_at <= self._provisioned_by:
-            if now <= self._unseen_until:
-                return None
-            return failure(
-                Reason.ENDPOINT,
-                f"No look at the cluster succeeded for {now - seen_at:.0f} s, longer than its job may take.",
-                remedy="Check network, proxy, region and credentials of the servo.",
-                public="the cluster could not be looked at",
-            )
+            return None if now <= self._unseen_until else self._unseen(now - seen_at)
         return failure(
             Reason.CAPACITY,
             f"No step had started {self.spec.limits.provisioning_s:.0f} s after the launch; the cluster was "
@@ -171,7 +206,7 @@ class Ceilings:
 
     def next_limit(self, look: Observation, now: float) -> float:
         """Seconds until the next limit could be passed; a look is worth taking then."""
-        limits, started = self.spec.limits, self.job_started(look)
+        limits, started = self.spec.limits, self.repeat_started(look)
         at = [
             self.launched + usd / self.usd_per_hour * 3600
             for usd in (limits.cost_per_run, limits.max_cost_usd)
@@ -180,7 +215,8 @@ class Ceilings:
         if started is None:
             at.append(self._provisioned_by if now <= self._provisioned_by else self._unseen_until)
         else:
-            at.append(started + self.spec.job.timeout_s + JOB_GRACE_S)
+            latest = started + self.spec.job.timeout_s + JOB_GRACE_S
+            at.append(latest if now <= latest else latest + JOB_GRACE_S)
             if limits.deadline_s is not None:
                 at.append(started + limits.deadline_s)
         return min(at) - now
@@ -191,9 +227,16 @@ class Ceilings:
 
     @property
     def _unseen_until(self) -> float:
-        return self._provisioned_by + self.spec.job.timeout_s + JOB_GRACE_S
+        return self._provisioned_by + self.spec.job.repeats * self.spec.job.timeout_s + JOB_GRACE_S
 
     def job_started(self, look: Observation) -> float | None:
         """When the first step started, by the service's clock."""
-        starts = [step.timeline.ready for step in look.steps if step.timeline.ready is not None]
-        return min(starts, default=None)
+        return min(_starts(look), default=None)
+
+    def repeat_started(self, look: Observation) -> float | None:
+        """When the step that runs now, or ran last, started: the limits of a job hold for each of its repeats."""
+        return max(_starts(look), default=None)
+
+
+def _starts(look: Observation) -> list[float]:
+    return [step.timeline.ready for step in look.steps if step.timeline.ready is not None]

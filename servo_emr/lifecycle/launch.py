@@ -27,7 +27,7 @@ _MORE_LOOKS_S = (60.0, 60.0, 60.0, 60.0, 60.0)
 _RELEASES_S = (0.0, 5.0, 15.0, 40.0)
 
 
-async def complete(work: Coroutine[Any, Any, T]) -> T:
+async def complete(work: Coroutine[Any, Any, T] | asyncio.Task[T]) -> T:
     """Sees `work` through, whatever happens to the awaiting task; returns or raises what it does.
 
     For what must not be left half done: a launch under way in a thread, a release. A cancellation that comes meanwhile
@@ -82,6 +82,7 @@ class Launch:
             RunError: refused, or the answers stay unclear; operator/unreleased when a cluster may have been made.
         """
         unclear: LaunchUnclear | None = None
+        began = self._clock.now()
         for _ in range(_CALLS):
             await about_to()
             self._may_launch()
@@ -90,7 +91,7 @@ class Launch:
             except LaunchUnclear as error:
                 unclear = error
                 self._warn(f"the launch of {key.run_id} got no clear answer ({unclear}); looking for the cluster")
-            found = await self.look_for(key, _LOOKS_S)
+            found = await self.look_for(key, _LOOKS_S, began)
             if found is not None:
                 return found
             self._warn(f"no cluster named '{key.name}' appeared in {sum(_LOOKS_S):.0f} s: there is none")
@@ -101,11 +102,14 @@ class Launch:
             public="the launch got no clear answer",
         ) from unclear
 
-    async def look_for(self, key: RunKey, looks: Sequence[float]) -> Handle | None:
+    async def look_for(self, key: RunKey, looks: Sequence[float], since: float) -> Handle | None:
         """The cluster that carries the key, asked for after each of the waits; None when it never appeared.
 
         Only a look that succeeds after the last wait proves absence: while it fails, some more are taken.
         Of several with the key the oldest is kept, and the end of the others is asked for.
+
+        Args:
+            since: no launch under this key was asked for before.
 
         Raises:
             OperatorError: operator/unreleased: it could not be asked whether there is one.
@@ -117,12 +121,13 @@ class Launch:
             if wait:
                 await self._clock.sleep(wait)
             try:
-                found = [c for c in await self._target.find(key.workspace_id) if c.handle.key.run_id == key.run_id]
+                clusters = await self._target.find(key.workspace_id, since=since)
             except RunError as error:
                 failed = error
                 self._warn(f"looking for {key.run_id} failed ({error.reason}): {error.message}")
                 continue
             failed = None
+            found = [cluster for cluster in clusters if cluster.handle.key.run_id == key.run_id]
             if found:
                 for double in found[1:]:
                     await self._end_double(double)

@@ -1,8 +1,10 @@
 """One driver for a workspace: a lease in lease.json, renewed while its holder lives. In real time, whatever W does.
 
-A waiting servo trusts no other machine's clock: it takes over when it has seen the lease unchanged for its whole life.
-On the same host a holder whose process is gone is replaced at once. S3 cannot fence EMR: a driver that has not renewed
-within half the lease's life launches nothing, and what is left is one call, which `find` detects.
+A waiting servo trusts no other machine's clock, and of its own only how long things take: it takes over when it has
+seen the lease unchanged for its whole life, and somebody who sets the clock takes no lease from the living. On the same
+host a holder whose process is gone is replaced at once. S3 cannot fence EMR: a driver that has not renewed within half
+the lease's life launches nothing, and what is left is the one call that a driver was about to make when it was
+suspended. Its cluster has the name of the other's; the run's record, written under a condition, tells the two apart.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ class Lease:
         me: this process.
         alive: whether a holder of this host still lives.
         warn: called with a sentence for the log.
+        elapsed: seconds from some moment on, for ages: whoever sets the machine's clock does not change them. Without
+            it `clock` is asked.
     """
 
     def __init__(
@@ -61,20 +65,22 @@ class Lease:
         me: Holder,
         alive: Callable[[Holder], bool],
         warn: Callable[[str], None],
+        elapsed: Callable[[], float] | None = None,
     ) -> None:
         self._workspace = workspace
         self._clock = clock
         self._me = me
         self._alive = alive
         self._warn = warn
+        self._elapsed = elapsed or clock.now
         self._version: str | None = None
         self._renewed: float | None = None
         self._renewal: asyncio.Task[None] | None = None
 
     @property
     def held(self) -> bool:
-        """Whether this process took it and has not lost it."""
-        return self._renewed is not None
+        """Whether this process took it, renews it and has not lost it."""
+        return self._renewed is not None and self._renewal is not None and not self._renewal.done()
 
     async def take(self, wait: bool) -> None:
         """Takes the lease, and renews it from now on in the background of the running loop.
@@ -88,7 +94,7 @@ class Lease:
         seen: tuple[str, float] | None = None
         named: Holder | None = None
         while True:
-            began = self._clock.now()
+            began = self._elapsed()
             document = await self._workspace.document(DOCUMENT)
             driver = _driver(document)
             if document is None or driver is None or self._gone(driver) or self._stale(document, seen):
@@ -106,7 +112,7 @@ class Lease:
                     f"{driver} drives {self._workspace.uri}; waiting until it has not renewed for {LIFE_S:.0f} s"
                 )
             if seen is None or seen[0] != document.version:
-                seen = (document.version, self._clock.now())
+                seen = (document.version, self._elapsed())
             await self._clock.sleep(_WAIT_S)
 
     async def driven(self) -> bool:
@@ -150,7 +156,7 @@ class Lease:
         Raises:
             OperatorError: operator/lease: not renewed within half its life: somebody else may drive by now.
         """
-        if self._renewed is None or self._clock.now() - self._renewed > LIFE_S / 2:
+        if self._renewed is None or self._elapsed() - self._renewed > LIFE_S / 2:
             raise OperatorError(
                 f"This servo's lease of {self._workspace.uri} is not fresh: nothing is launched.",
                 Reason.LEASE,
@@ -167,9 +173,11 @@ class Lease:
                 await self._renew()
             except RunError as error:
                 self._warn(f"the lease could not be renewed ({error.reason}): {error.message}")
+            except Exception as error:  # noqa: BLE001 - a defect here must not end the renewing: the next may do
+                self._warn(f"the lease could not be renewed: {error!r}")
 
     async def _renew(self) -> None:
-        began = self._clock.now()
+        began = self._elapsed()
         if await self._write(None, began, again=True):
             return
         # A renewal whose answer was lost has changed the version, and the name in it is still ours.
@@ -178,22 +186,22 @@ class Lease:
             self._renewed = self._version = None
             self._warn("the lease was lost to somebody else")
 
-    async def _write(self, before: Document | None, now: float, again: bool = False) -> bool:
-        """Writes our name over what was read; `again` without it: over our own last write."""
+    async def _write(self, before: Document | None, began: float, again: bool = False) -> bool:
+        """Writes our name over what was read at `began` or later; `again` without it: over our own last write."""
         expected = before.version if before is not None else self._version if again else None
-        body = {"schema": 1, "holder": self._me.plain(), "renewed_at": now}
+        body = {"schema": 1, "holder": self._me.plain(), "renewed_at": self._clock.now()}
         try:
             self._version = await self._workspace.write(DOCUMENT, body, expected)
         except Conflict:
             return False
-        self._renewed = now
+        self._renewed = began
         return True
 
     def _gone(self, driver: Holder) -> bool:
         return driver == self._me or (driver.host == self._me.host and not self._alive(driver))
 
     def _stale(self, document: Document, seen: tuple[str, float] | None) -> bool:
-        return seen is not None and seen[0] == document.version and self._clock.now() - seen[1] >= LIFE_S
+        return seen is not None and seen[0] == document.version and self._elapsed() - seen[1] >= LIFE_S
 
     def _taken(self, driver: Holder) -> OperatorError:
         return OperatorError(

@@ -7,19 +7,17 @@ before it is given, so that nothing is delivered twice.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from servo_emr.domain.errors import Aborted, Conflict, Reason, RunError, Verdict, failure
-from servo_emr.domain.ports import Handle, Package
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain, spec_from_json
 from servo_emr.lifecycle import breaker
+from servo_emr.lifecycle.choice import Choice, Chosen, Order
 from servo_emr.lifecycle.course import Course, Ports, defect
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import expected_seconds
@@ -27,6 +25,7 @@ from servo_emr.lifecycle.guards import within_budget
 from servo_emr.lifecycle.launch import complete
 from servo_emr.lifecycle.past import Past, read_past
 from servo_emr.lifecycle.recover import Recover
+from servo_emr.lifecycle.release import command_by_hand
 from servo_emr.lifecycle.stage import Stage
 from servo_emr.lifecycle.watch import Progress
 
@@ -35,21 +34,6 @@ __all__ = ["Measure", "Order", "Outcome", "Ports"]
 GAP_S = 30.0
 """The least time between two answers without a launch; it doubles while they go on."""
 LONGEST_GAP_S = 600.0
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be measured: the spec, the settings that it came from, the metrics wanted with their units.
-
-    cmd_uid is the optimizer's command, None without one. paced: answers without a launch are kept apart.
-    """
-
-    spec: RunSpec
-    settings: Mapping[str, Any]
-    wanted: Mapping[str, str]
-    warnings: tuple[str, ...] = ()
-    cmd_uid: str | None = None
-    paced: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,23 +59,45 @@ class Measure:
         self._stage = stage
         self._warn = warn
         self._course = Course(ports, may_launch, warn)
-        self._recover = Recover(ports, warn)
+        self._recover = Recover(ports, stage.region, warn)
         self._refusals = (0, 0.0)
+        self._choice = Choice(ports, self._recover, warn)
+        self._unwritten: list[Diary] = []
         self.stopped: RunRecord | None = None
         """The record of the run that was last cancelled."""
 
-    @property
-    def cluster(self) -> Handle | None:
-        """The cluster that is under way now."""
-        return self._course.cluster
+    def by_hand(self) -> str:
+        """What a person must do when this process leaves a measurement at once."""
+        region = self._stage.region
+        if (cluster := self._course.cluster) is not None:
+            return f"To end the cluster: {command_by_hand(cluster, region)}"
+        if (key := self._course.launching) is not None:
+            return (
+                "A launch may be under way: `servo-emr sweep --yes` ends what it made; or look for "
+                f"'{key.name}' with `aws emr list-clusters --active --region {region}`."
+            )
+        return "The cluster of an earlier run may be alive: `servo-emr sweep` shows it."
 
     async def recover(self) -> list[RunError]:
-        """At a start: makes sure of the end of what must not go on. An undecided run is left to be adopted."""
-        past = await read_past(self._ports.workspace, self._ports.clock.now())
-        waiting = [record.run_id for record in past.unfinished() if not record.decided and not record.released]
+        """At a start: makes sure of the end of what must not go on. An undecided run is left to be adopted.
+
+        What is alive is asked too: records are read back for some days only.
+        """
+        workspace = self._ports.workspace
+        past = await read_past(workspace, self._ports.clock.now())
+        unfinished = past.unfinished()
+        waiting = [record.run_id for record in unfinished if not record.decided and not record.released]
         for run_id in waiting:
-            self._warn(f"run {run_id} is undecided: it is adopted when the same is measured again, else ended then")
-        return await self._recover.finish([r for r in past.unfinished() if r.run_id not in waiting])
+            self._warn(f"run {run_id} is undecided: it is adopted when the same is measured again, else ended")
+        errors = await self._recover.finish([r for r in unfinished if r.run_id not in waiting])
+        known = {record.run_id for record in unfinished}
+        return errors + await self._recover.strays(await workspace.identity(), known)
+
+    async def abandon(self) -> list[RunError]:
+        """Ends whatever is unfinished, an undecided run too: nobody has asked for it again, and nobody enforces its
+        limits meanwhile. Returns what could not be verified."""
+        past = await read_past(self._ports.workspace, self._ports.clock.now())
+        return await self._recover.finish(past.unfinished())
 
     async def finish(self, records: Iterable[RunRecord]) -> list[RunError]:
         """Ends, verifies and bills unfinished runs; returns what could not be verified."""
@@ -115,18 +121,22 @@ class Measure:
         except Conflict as conflict:
             error = failure(Reason.LEASE, f"{conflict}.", public="changed by somebody else")
         except asyncio.CancelledError:
-            stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
-            await complete(self._close(diary, stopped, None))
+            if not diary.record.decided:
+                stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN, public="stopped")
+                diary.decide(stopped, self._ports.clock.now())
+            await complete(self._close(diary, None))
             self.stopped = diary.record
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
             error = defect(bug)
         await self._conclude(diary, error, order)
-        return Outcome(diary.record, error)
+        # A run that somebody else has gone on with is theirs to answer for.
+        return Outcome(diary.record, error or diary.taken)
 
     async def _conclude(self, diary: Diary, error: RunError | None, order: Order) -> None:
         """Puts a verdict on record, once it may be given. A run that is cancelled before has been told to nobody."""
         given = False
+        diary.decide(error, self._ports.clock.now())
         try:
             if diary.record.cluster_id is not None:
                 self._refusals = (0, 0.0)
@@ -134,11 +144,13 @@ class Measure:
                 await self.pace()
             await asyncio.sleep(0)  # a cancellation that was put off arrives here
             given = True
-            await complete(self._close(diary, error, order))
+            diary.note(ended_at=self._ports.clock.now())
+            await complete(self._close(diary, order))
             await asyncio.sleep(0)
         except asyncio.CancelledError:
             if not given:
-                await complete(self._close(diary, error, None))
+                diary.note(ended_at=self._ports.clock.now())
+                await complete(self._close(diary, None))
             self.stopped = diary.record
             raise
 
@@ -156,110 +168,83 @@ class Measure:
             warnings=order.warnings,
         )
 
-    async def _close(self, diary: Diary, error: RunError | None, order: Order | None) -> None:
+    async def _close(self, diary: Diary, order: Order | None) -> None:
         """Writes the verdict, and to whom it is given: before it is. `order` None: it is given to nobody."""
-        now = self._ports.clock.now()
-        answer = {} if order is None else {"cmd_uid": order.cmd_uid, "answered_at": now}
-        launched = diary.record.launched_at is not None
-        diary.note(
-            verdict=Verdict.SUCCEEDED if error is None else error.verdict,
-            reason=str(Reason.SUCCESS if error is None else error.reason),
-            message="" if error is None else error.message,
-            remedy="" if error is None else error.remedy,
-            public="" if error is None else error.public,
-            details={**diary.record.details, **({} if error is None else error.details)},
-            # An end that could not be verified is this run's own only when it was launched.
-            unreleased=error is not None and error.reason is Reason.UNRELEASED and launched,
-            ended_at=now,
-            **answer,
-        )
-        if not await diary.close():
-            self._warn(f"the record of {diary.record.run_id} is lost: {canonical(diary.record.to_json())}")
+        if order is not None:
+            diary.note(cmd_uid=order.cmd_uid, answered_at=self._ports.clock.now())
+        if await diary.close() or diary.taken is not None:
+            return
+        self._warn(f"the record of {diary.record.run_id} is lost: {canonical(diary.record.to_json())}")
+        if diary.record.launched_at is not None:
+            self._unwritten.append(diary)
 
-    async def _prior(self, order: Order, diary: Diary) -> Outcome | _Chosen:
-        """What answers the order: a run that is finished, one that is under way, or a new one."""
+    async def _flush(self) -> None:
+        """Nothing is measured while an answer that was given is on no record: it would be given again.
+
+        Raises:
+            OperatorError: operator/bucket.
+        """
+        for diary in tuple(self._unwritten):
+            if not await diary.close() and diary.taken is None:
+                raise failure(
+                    Reason.BUCKET,
+                    f"The record of run {diary.record.run_id}, which is over, still cannot be written.",
+                    remedy=f"See why {self._ports.workspace.uri} cannot be written to; the log has the record.",
+                    public="the record of an earlier run cannot be written",
+                )
+            self._unwritten.remove(diary)
+
+    async def _prior(self, order: Order, diary: Diary) -> Outcome | Chosen:
+        """The answer, where a run has earned it before; else the run that will give it."""
         ports = self._ports
-        workspace_id = await ports.workspace.identity()
-        diary.note(workspace_id=workspace_id)
+        await self._flush()
+        diary.note(workspace_id=await ports.workspace.identity())
         past = await read_past(ports.workspace, ports.clock.now())
         self._refusals = max(self._refusals, past.refusals())
-        key = RunKey(ports.workspace.uri, workspace_id, diary.record.run_id)
         if (again := past.answered(order.cmd_uid)) is not None:
             self._warn(f"run {again.run_id} is given again as the answer to the same command")
             return Outcome(again, _error_of(again))
-        package = await ports.packer.pack(order.spec, key)
-        identity = hashlib.sha256(canonical([order.spec, package.notebook_sha256]).encode()).hexdigest()
-        diary.note(identity=identity, notebook_sha256=package.notebook_sha256)
-        if (untold := past.untold(identity)) is not None:
-            return await self._deliver(untold, order)
-        prior = past.adoptable(identity)
-        others = [record for record in past.unfinished() if prior is None or record.run_id != prior.run_id]
-        if prior is not None:
-            adopted = await self._adopt(prior, order)
-            if adopted is not None:
-                await self._none_left(others)
-                return replace(adopted, past=past)
-            others.append(prior)
-        await self._none_left(others)
-        return _Chosen(diary, key, past, package)
-
-    async def _none_left(self, others: list[RunRecord]) -> None:
-        """No second cluster is launched while the end of another is not verified."""
-        for error in await self._recover.finish(others):
-            raise error
+        chosen = await self._choice.of(order, diary, past)
+        return chosen if isinstance(chosen, Chosen) else await self._deliver(chosen, order)
 
     async def _deliver(self, untold: RunRecord, order: Order) -> Outcome:
         found = await self._ports.workspace.record(untold.run_id)
         record, version = found if found is not None else (untold, None)
         diary = Diary(self._ports.workspace, self._ports.clock, record, self._warn, version)
-        diary.note(cmd_uid=order.cmd_uid, answered_at=self._ports.clock.now(), recovered=True)
-        await complete(diary.close())
+        diary.note(recovered=True)
+        await complete(self._close(diary, order))
+        if diary.taken is not None:
+            raise diary.taken
         self._warn(f"run {record.run_id} had finished and nobody had been told: it is the answer")
         return Outcome(diary.record, _error_of(diary.record))
 
-    async def _adopt(self, prior: RunRecord, order: Order) -> _Chosen | None:
-        """The undecided run of equal identity, to be seen through; None when it is no longer worth anything."""
-        found = await self._ports.workspace.record(prior.run_id)
-        if found is None or found[0].decided or not found[0].workspace_id:
-            return None
-        record, version = found
-        try:
-            spec = spec_from_json(record.spec)
-        except ValueError:
-            return None  # what it runs cannot be read: it is ended
-        handle = await self._recover.cluster_of(record)
-        if handle is not None and not await self._recover.still_worth(handle):
-            return None
-        diary = Diary(self._ports.workspace, self._ports.clock, record, self._warn, version)
-        diary.note(recovered=True, units=dict(order.wanted))
-        self._warn(f"run {record.run_id} is taken over" + ("" if handle is None else f" with {handle.cluster_id}"))
-        key = RunKey(self._ports.workspace.uri, record.workspace_id, record.run_id)
-        package = await self._ports.packer.pack(spec, key)
-        return _Chosen(diary, key, Past((), 0.0), package, handle)
-
-    async def _run(self, order: Order, chosen: _Chosen, tell: Callable[[Progress], None]) -> RunError | None:
+    async def _run(self, order: Order, chosen: Chosen, tell: Callable[[Progress], None]) -> RunError | None:
         ports, diary, key = self._ports, chosen.diary, chosen.key
         if chosen.handle is not None:
             spec = spec_from_json(diary.record.spec)
-            return await self._course.run(spec, key, diary, order.wanted, tell, chosen.handle)
+            return await self._course.run(spec, key, diary, tell, chosen.handle)
         spec = await self._admitted(order.spec, diary, chosen.past)
         request = ports.target.request(spec, key)
         # launched_at is written right before the call, in the course: whoever finds this intent counts from there for
         # how long a cluster may stay unlisted.
         diary.note(request=request, spec=plain(spec), urls=_urls(key, spec))
         await diary.intend()
-        files = {**chosen.package.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
+        files = {**chosen.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
         for name, body in files.items():
             await ports.workspace.put(key.run_id, name, body)
-        return await self._course.run(spec, key, diary, order.wanted, tell)
+        return await self._course.run(spec, key, diary, tell)
 
     async def _admitted(self, spec: RunSpec, diary: Diary, past: Past) -> RunSpec:
         """The spec as it may be launched now; limits are asked at this last door too, whoever asked for it."""
         ports = self._ports
-        appraisal = await self._stage.appraise(spec)
+        appraisal = await self._stage.appraise(spec, past.records)
         if appraisal.refusal is not None:
             raise appraisal.refusal
-        diary.note(warnings=diary.record.warnings + appraisal.warnings, usd_per_hour=appraisal.estimate.usd_per_hour)
+        diary.note(
+            warnings=diary.record.warnings + appraisal.warnings,
+            prices=plain(appraisal.quote),
+            usd_per_hour=appraisal.estimate.ceiling_usd_per_hour,
+        )
         await breaker.closed(ports.workspace, past, spec.limits.unproductive_spend)
         within_budget(past.of_last_day(), spec)
         job = replace(spec.job, expected_s=expected_seconds(spec, past.records))
@@ -274,17 +259,6 @@ class Measure:
             self._warn(f"{count} answers in a row without a launch: the next is given in {wait:.0f} s")
             await self._ports.clock.sleep(wait)
         self._refusals = (count + 1, self._ports.clock.now())
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """The run that will answer: its diary, key, files; its cluster when it has one already."""
-
-    diary: Diary
-    key: RunKey
-    past: Past
-    package: Package
-    handle: Handle | None = None
 
 
 def _error_of(record: RunRecord) -> RunError | None:

@@ -5,8 +5,8 @@ Read once for a measurement, newest first, as far back as any question goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import Verdict
 from servo_emr.domain.ports import Workspace
@@ -28,6 +28,10 @@ class Past:
 
     records: tuple[RunRecord, ...]
     now: float
+
+    def updated(self, changed: Mapping[str, RunRecord]) -> Past:
+        """The same with those records, by run id, as they are by now."""
+        return replace(self, records=tuple(changed.get(record.run_id, record) for record in self.records))
 
     def of_last_day(self) -> Iterator[RunRecord]:
         """The runs of the last 24 hours."""

@@ -60,30 +60,6 @@ class Release:
         Raises:
             OperatorError: operator/unreleased, with the command to run by hand.
         """
-        return await self._until_ending(handle, last)
-
-    async def now(self, handle: Handle, last: Observation | None = None) -> Observation:
-        """Ends the cluster, and returns once it is seen ended.
-
-        Raises:
-            OperatorError: operator/unreleased, with the command to run by hand.
-        """
-        look = await self._until_ending(handle, last)
-        return await self._until_ended(handle, look)
-
-    async def after_success(self, handle: Handle, last: Observation) -> Observation:
-        """The cluster ends itself after its last step: waits for that, and ends it only when it does not."""
-        began = self._clock.now()
-        look = last
-        while look.state.order < RunState.ENDING.order:
-            if self._clock.now() - began >= SELF_END_S:
-                self._warn(f"{handle.cluster_id} is still {look.state} {SELF_END_S:.0f} s after its last step")
-                return await self.now(handle, look)
-            await self._clock.sleep(_END_PACE_S)
-            look = await self._look(handle, look) or look
-        return await self._until_ended(handle, look)
-
-    async def _until_ending(self, handle: Handle, last: Observation | None) -> Observation:
         began = self._clock.now()
         for attempt in range(10_000):
             try:
@@ -98,7 +74,12 @@ class Release:
             await self._clock.sleep(_PACES[min(attempt, len(_PACES) - 1)])
         raise self._unreleased(handle, f"is not seen ending {_ACCEPT_S:.0f} s after its release was asked for")
 
-    async def _until_ended(self, handle: Handle, look: Observation) -> Observation:
+    async def ended(self, handle: Handle, look: Observation) -> Observation:
+        """Watches a cluster that is seen ending until it is seen ended.
+
+        Raises:
+            OperatorError: operator/unreleased, with the command to run by hand.
+        """
         began = self._clock.now()
         while not look.state.terminal:
             if self._clock.now() - began >= _END_S:
@@ -106,6 +87,26 @@ class Release:
             await self._clock.sleep(_END_PACE_S)
             look = await self._look(handle, look) or look
         return look
+
+    async def now(self, handle: Handle, last: Observation | None = None) -> Observation:
+        """Ends the cluster, and returns once it is seen ended.
+
+        Raises:
+            OperatorError: operator/unreleased, with the command to run by hand.
+        """
+        return await self.ended(handle, await self.ending(handle, last))
+
+    async def after_success(self, handle: Handle, last: Observation) -> Observation:
+        """The cluster ends itself after its last step: waits for that, and ends it only when it does not."""
+        began = self._clock.now()
+        look = last
+        while look.state.order < RunState.ENDING.order:
+            if self._clock.now() - began >= SELF_END_S:
+                self._warn(f"{handle.cluster_id} is still {look.state} {SELF_END_S:.0f} s after its last step")
+                return await self.now(handle, look)
+            await self._clock.sleep(_END_PACE_S)
+            look = await self._look(handle, look) or look
+        return await self.ended(handle, look)
 
     async def _look(self, handle: Handle, last: Observation | None) -> Observation | None:
         try:

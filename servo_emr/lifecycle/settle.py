@@ -1,19 +1,24 @@
-"""After a cluster has ended: its usage, its bill, and the log tails that explain a failure."""
+"""After a cluster has ended: its usage, its bill, its figures, and the log tails that explain a failure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from servo_emr.domain.errors import RunError
+from servo_emr.domain.errors import RunError, Verdict
+from servo_emr.domain.money import Cost, Quote
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
-from servo_emr.domain.run import Cost, Observation, Usage, measured_intervals
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.run import JobEvidence, Observation, RunState, Usage, measured_intervals
+from servo_emr.domain.spec import Role, RunSpec, plain
+from servo_emr.lifecycle.diary import Diary
+from servo_emr.lifecycle.figures import BUILT_IN, disturbed, figures, phases, repeat_seconds
+from servo_emr.lifecycle.guards import so_far
 
-__all__ = ["Settle", "still_alive"]
+__all__ = ["Settle"]
 
 _USAGE_TRIES_S = (0.0, 10.0, 30.0, 60.0)
-"""An instance's end may be told later than its cluster's."""
+"""An instance may be listed, and its end be told, later than its cluster's."""
 _LOG_TRIES_S = (0.0, 30.0, 60.0, 120.0, 120.0)
 """Logs arrive when the cluster ends, or up to five minutes later."""
 
@@ -32,8 +37,74 @@ class Settle:
         self._clock = clock
         self._warn = warn
 
-    async def bill(self, handle: Handle, spec: RunSpec, look: Observation) -> tuple[Usage | None, Cost | None]:
-        """(usage, cost) of an ended cluster; None for what could not be had, with the cause in the log."""
+    async def account(
+        self, diary: Diary, handle: Handle, spec: RunSpec, look: Observation, patient: bool = False
+    ) -> list[str]:
+        """Puts an ended run's figures into its record, and for a failure its logs; the ids of instances that are still
+        listed as alive, of which there should be none.
+
+        The metrics that the job itself reported are in the record already.
+
+        Args:
+            patient: wait for the logs: nothing else tells the cause.
+        """
+        record = diary.record
+        usage, cost = await self.bill(handle, spec, look, record.prices)
+        times = phases(spec, look, usage)
+        own = {name: value for name, value in record.metrics.items() if name not in BUILT_IN}
+        values, missing = figures(record.units, times, cost, JobEvidence(None, own, record.missing))
+        details: dict[str, Any] = {}
+        if usage is not None:
+            details |= {"instances": plain(usage.rows), "disturbed": disturbed(usage, look)}
+        if spec.job.repeats > 1:
+            details["repeat_seconds"] = repeat_seconds(spec, look)
+        if record.decided and record.verdict not in (Verdict.SUCCEEDED, Verdict.ABORTED):
+            details["logs"] = await self._logs(handle, spec, look, patient)
+        alive = [row.instance_id for row in usage.rows if not row.ended] if usage is not None else []
+        until = look.timeline.ended if look.state.terminal else None
+        diary.note(
+            state=RunState.VERIFIED if look.state.terminal and not alive else diary.record.state,
+            steps=look.steps,
+            timeline=look.timeline,
+            cause={"code": look.cause_code, "message": look.cause_message, "errors": plain(look.errors)},
+            phases=times,
+            metrics=values,
+            missing=missing,
+            cost=None if cost is None else plain(cost),
+            cost_so_far=so_far(record, until or self._clock.now()) if cost is None else cost.billed_usd,
+            details={**diary.record.details, **details},
+        )
+        return alive
+
+    async def bill(
+        self, handle: Handle, spec: RunSpec, look: Observation, prices: Mapping[str, Any] | None
+    ) -> tuple[Usage | None, Cost | None]:
+        """(usage, cost) of an ended cluster; None for what could not be had, with the cause in the log.
+
+        Args:
+            prices: the quote on the run's record; None in a record of the first version: today's serve then.
+        """
+        usage = await self._usage(handle, spec, look)
+        if usage is None or not usage.rows:
+            self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")
+            return None, None
+        few = ""
+        if _unlisted(usage, spec, look):
+            few = f"EMR lists {_created(usage)} of {spec.nodes} instances"
+            self._warn(f"{few} of {handle.cluster_id}")
+            # Of task nodes some may never come; without the others no step begins.
+            if _created(usage) < sum(group.count for group in spec.groups if group.role is not Role.TASK):
+                return usage, None
+        try:
+            quote = await self._book.quote(spec) if prices is None else Quote.from_json(prices)
+            cost = await self._book.bill(usage, quote, measured_intervals(spec, look.steps))
+        except (RunError, ValueError) as error:
+            self._warn(f"no bill for {handle.cluster_id}: {error}")
+            return usage, None
+        return usage, replace(cost, notes=(*cost.notes, few)) if few else cost
+
+    async def _usage(self, handle: Handle, spec: RunSpec, look: Observation) -> Usage | None:
+        """The instance rows, once they are complete, or as they are after the last try."""
         usage: Usage | None = None
         for wait in _USAGE_TRIES_S:
             if wait:
@@ -43,18 +114,12 @@ class Settle:
             except RunError as error:
                 self._warn(f"the instances of {handle.cluster_id} could not be listed: {error.message}")
                 continue
-            if usage.rows and all(row.ended and (row.timeline.ended or not row.timeline.created) for row in usage.rows):
+            told = all(row.ended and (row.timeline.ended or not row.timeline.created) for row in usage.rows)
+            if usage.rows and told and not _unlisted(usage, spec, look):
                 break
-        if usage is None or not usage.rows:
-            self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")
-            return None, None
-        try:
-            return usage, await self._book.bill(usage, measured_intervals(spec, look.steps))
-        except RunError as error:
-            self._warn(f"no bill for {handle.cluster_id}: {error}")
-            return usage, None
+        return usage
 
-    async def logs(self, handle: Handle, spec: RunSpec, look: Observation, patient: bool) -> list[dict[str, Any]]:
+    async def _logs(self, handle: Handle, spec: RunSpec, look: Observation, patient: bool) -> list[dict[str, Any]]:
         """The tails of the logs that explain a failure. `patient`: wait for them, nothing else tells the cause."""
         tails = []
         for wait in _LOG_TRIES_S if patient else _LOG_TRIES_S[:1]:
@@ -66,6 +131,11 @@ class Settle:
         return [{"name": tail.name, "uri": tail.uri, "text": tail.text} for tail in tails]
 
 
-def still_alive(usage: Usage | None) -> list[str]:
-    """The ids of instances that are listed as alive; of a cluster that has ended there should be none."""
-    return [row.instance_id for row in usage.rows if not row.ended] if usage is not None else []
+def _created(usage: Usage) -> int:
+    return sum(row.timeline.created is not None for row in usage.rows)
+
+
+def _unlisted(usage: Usage, spec: RunSpec, look: Observation) -> bool:
+    """Whether fewer instances are listed than the cluster must have had: its steps ran."""
+    ran = any(step.timeline.ready is not None for step in look.steps)
+    return ran and _created(usage) < spec.nodes

@@ -5,16 +5,19 @@ The staged document is what the next measurement runs, in this process or, after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
-from servo_emr.domain.ports import Clock, Estimate, LaunchTarget, Preflight, PriceBook, Workspace
+from servo_emr.domain.money import Estimate, Quote
+from servo_emr.domain.ports import Clock, LaunchTarget, Preflight, PriceBook, Workspace
+from servo_emr.domain.run import RunRecord
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunSpec
 from servo_emr.domain.trial import with_userdata
+from servo_emr.lifecycle.figures import expected_provisioning, expected_seconds
 from servo_emr.lifecycle.guards import admit, possible
-from servo_emr.lifecycle.watch import PROVISIONING_S
+from servo_emr.lifecycle.past import read_past
 
 __all__ = ["Appraisal", "Stage", "Staged"]
 
@@ -34,6 +37,7 @@ class Appraisal:
     """A spec before its launch: what AWS says of it, what it would cost, what is likely to go wrong."""
 
     preflight: Preflight
+    quote: Quote
     estimate: Estimate
     warnings: tuple[str, ...]
     refusal: RunError | None
@@ -62,6 +66,11 @@ class Stage:
         self._space = space
         self._base = base
 
+    @property
+    def region(self) -> str:
+        """Where everything is asked and launched."""
+        return self._base.region
+
     def spec(self, values: Mapping[str, Value], userdata: object = None) -> RunSpec:
         """What those values would run; every value is coerced and bounded once more.
 
@@ -88,19 +97,33 @@ class Stage:
         values, warnings = self._space.legal(staged)
         return Staged(values, tuple(warnings))
 
-    async def appraise(self, spec: RunSpec) -> Appraisal:
-        """Asks AWS and the price book about a spec; launches and writes nothing."""
+    async def appraise(self, spec: RunSpec, history: Sequence[RunRecord] | None = None) -> Appraisal:
+        """Asks AWS and the price book about a spec; launches and writes nothing.
+
+        Args:
+            history: the runs before, newest first, for what is to be expected; None: they are read.
+        """
         preflight = await self._target.preflight(spec)
         try:
-            estimate = await self._book.estimate(spec, PROVISIONING_S, spec.job.expected_s)
+            quote = await self._book.quote(spec)
         except RunError:
             possible(preflight)  # that it cannot run at all says more than that its price is not known
             raise
+        past, unread = (history, ()) if history is not None else await self._history()
+        expected = replace(spec, job=replace(spec.job, expected_s=expected_seconds(spec, past)))
+        estimate = self._book.estimate(expected, quote, expected_provisioning(spec, past))
         try:
             warnings = admit(spec, preflight, estimate)
         except RunError as error:
-            return Appraisal(preflight, estimate, (), error)
-        return Appraisal(preflight, estimate, tuple(warnings), None)
+            return Appraisal(preflight, quote, estimate, (), error)
+        return Appraisal(preflight, quote, estimate, (*warnings, *quote.notes, *unread), None)
+
+    async def _history(self) -> tuple[Sequence[RunRecord], tuple[str, ...]]:
+        """The runs before, and what has to be said when they cannot be read: an estimate can do without."""
+        try:
+            return (await read_past(self._workspace, self._clock.now())).records, ()
+        except RunError as error:
+            return (), (f"the runs before cannot be read, emr.job.expected_duration is used: {error.message}",)
 
     async def adjust(
         self, adjustments: Iterable[tuple[str, object]], warn: Callable[[str], None] = lambda text: None

@@ -13,15 +13,12 @@ from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import RunError
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
-from servo_emr.domain.run import Observation, RunState
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.run import TEARDOWN_S, Observation, RunState
+from servo_emr.domain.spec import RunSpec, of_repeat
+from servo_emr.lifecycle.figures import PROVISIONING_S
 from servo_emr.lifecycle.guards import Ceilings
 
-__all__ = ["PROVISIONING_S", "TEARDOWN_S", "Progress", "Watch", "pace"]
-
-PROVISIONING_S = 420.0
-"""What provisioning is expected to take until history says better: AWS's own documented example."""
-TEARDOWN_S = 90.0
+__all__ = ["Progress", "Watch", "pace", "running_repeat"]
 
 _LAUNCH_LONGEST_S = 120.0
 _LONGEST_S = 300.0
@@ -66,6 +63,12 @@ def pace(remaining_s: float, elapsed_s: float, launching: bool) -> float:
     # To see a start late costs nothing: the service's own clock counts. To see an end late costs the optimizer time.
     finest = elapsed_s * (0.2 if launching else 0.15)
     return min(max(_SHORTEST_S, remaining_s / 4, finest), longest)
+
+
+def running_repeat(spec: RunSpec, look: Observation) -> int:
+    """The repeat whose step runs now, or ran last; 1 before the first."""
+    pairs = zip(spec.steps, look.steps, strict=False)
+    return max((step.repeat for step, seen in pairs if seen.timeline.ready is not None), default=1)
 
 
 class Watch:
@@ -115,7 +118,7 @@ class Watch:
             except RunError as error:
                 self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
             if look.state is RunState.RUNNING:
-                await self._read_cells(handle)
+                await self._read_cells(handle, running_repeat(spec, look))
             now = self._clock.now()
             # A cluster that is ending already has still left its evidence to be collected.
             shown = look.state if look.state.order <= RunState.RUNNING.order else RunState.COLLECTING
@@ -134,25 +137,27 @@ class Watch:
         elapsed = now - ceilings.launched
         started = ceilings.job_started(look)
         launching = started is None
-        remaining = PROVISIONING_S - elapsed if started is None else spec.job.expected_s - (now - started)
+        jobs = spec.job.repeats * spec.job.expected_s
+        remaining = PROVISIONING_S - elapsed if started is None else jobs - (now - started)
         wait = pace(remaining, elapsed, launching) * random.uniform(0.9, 1.1)
         # A second beyond the limit, so that the look finds it passed.
         return max(1.0, min(wait, ceilings.next_limit(look, now) + 1.0))
 
-    async def _read_cells(self, handle: Handle) -> None:
+    async def _read_cells(self, handle: Handle, repeat: int) -> None:
+        name = of_repeat("progress.json", repeat)
         try:
-            body = await self._workspace.get(handle.key.run_id, "progress.json")
+            body = await self._workspace.get(handle.key.run_id, name)
             if body is None:
                 return
             document = json.loads(body)
             self._cells = (int(document["cell"]), int(document["cells"]))
         except (RunError, ValueError, KeyError, TypeError, OverflowError) as error:
-            self._warn(f"progress.json of {handle.key.run_id} cannot be read: {error}")
+            self._warn(f"{name} of {handle.key.run_id} cannot be read: {error}")
 
     def report(self, handle: Handle, spec: RunSpec, ceilings: Ceilings, state: RunState, now: float) -> None:
         """Tells where the run stands, by what is expected of its phases."""
         elapsed = now - ceilings.launched
-        whole = PROVISIONING_S + spec.job.expected_s + TEARDOWN_S
+        whole = PROVISIONING_S + spec.job.repeats * spec.job.expected_s + TEARDOWN_S
         self._percent = max(self._percent, min(99, int(100 * elapsed / whole)))
         cell, cells = self._cells if self._cells and state is RunState.RUNNING else (None, None)
         cost = ceilings.cost_so_far(now)

@@ -1,18 +1,23 @@
 """What a finished run shows of its job, read back from the workspace: result.json first, then the executed notebook.
 
-Success needs both: result.json of this very run says so, and no cell holds an error.
+Success needs both: result.json of this very run says so, and no cell holds an error. A notebook that is too large to
+be read back is the exception: there the runner's word stands alone, which has looked at every cell before it gave it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
+import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.ports import Workspace
 from servo_emr.domain.run import JobEvidence
-from servo_emr.domain.spec import MetricSpec, RunSpec
+from servo_emr.domain.spec import MetricSpec, RunSpec, of_repeat
 from servo_emr.notebook.results import (
     Notebook,
     NoValue,
@@ -26,8 +31,9 @@ from servo_emr.notebook.results import (
 __all__ = ["NotebookEvidence"]
 
 _EXCEPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
-
-
+_WHOLE = 50 * 1024 * 1024
+"""Bytes of an executed notebook that are read: to parse them takes several times as much memory."""
+_TOO_LARGE = f"the executed notebook is too large to be read back: more than {_WHOLE >> 20} MiB"
 OUTPUT_TAIL = 8_192
 """Characters of what a failed notebook printed that go into the record; all of it is in the executed notebook."""
 
@@ -43,24 +49,55 @@ class NotebookEvidence:
         self._workspace = workspace
 
     async def collect(self, run_id: str, spec: RunSpec, wanted: Sequence[str]) -> JobEvidence:
-        result = read_result(await self._workspace.get(run_id, "result.json"), run_id)
-        notebook: Notebook | None = None
-        unreadable = ""
-        try:
-            notebook = read_notebook(await self._workspace.get(run_id, "output.ipynb"))
-        except UnreadableNotebook as error:
-            unreadable = str(error)
-        metrics: dict[str, float] = {}
-        missing: dict[str, str] = {}
-        for metric in spec.job.metrics:
-            if metric.name in wanted:
-                value = _value(metric, notebook)
-                if isinstance(value, NoValue):
-                    missing[metric.name] = value.why
-                else:
-                    metrics[metric.name] = value
-        problem = _problem(result, notebook, unreadable)
-        return JobEvidence(problem, metrics, missing, _facts(result, notebook))
+        """Of several repeats a metric is the median; the first that has a problem speaks for all."""
+        if spec.job.repeats == 1:
+            return await self._repeat(run_id, spec, wanted, 1)
+        found = []
+        for repeat in range(1, spec.job.repeats + 1):
+            evidence = await self._repeat(run_id, spec, wanted, repeat)
+            if evidence.problem is not None:  # what comes after it did not run, or does not count
+                return replace(evidence, facts={"repeat": repeat, **evidence.facts})
+            found.append(evidence)
+        return _median(found)
+
+    async def _repeat(self, run_id: str, spec: RunSpec, wanted: Sequence[str], repeat: int) -> JobEvidence:
+        told = await self._workspace.get(run_id, of_repeat("result.json", repeat))
+        executed = await self._workspace.get(run_id, of_repeat("output.ipynb", repeat), limit=_WHOLE)
+        metrics = [metric for metric in spec.job.metrics if metric.name in wanted]
+        # A large notebook, or a pattern that matches slowly, must not keep the loop from the optimizer.
+        return await asyncio.to_thread(_evidence, read_result(told, run_id), executed, metrics)
+
+
+def _evidence(result: Result, executed: bytes | None, wanted: Sequence[MetricSpec]) -> JobEvidence:
+    """What a repeat's result.json and executed notebook say."""
+    notebook: Notebook | None = None
+    unreadable = ""
+    too_large = executed is not None and len(executed) > _WHOLE
+    try:
+        notebook = None if too_large else read_notebook(executed)
+    except UnreadableNotebook as error:
+        unreadable = str(error)
+    metrics: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for metric in wanted:
+        value = NoValue(_TOO_LARGE) if too_large else _value(metric, notebook)
+        if isinstance(value, NoValue):
+            missing[metric.name] = value.why
+        else:
+            metrics[metric.name] = value
+    facts = _facts(result, notebook)
+    if too_large:
+        facts["notebook"] = _TOO_LARGE
+    return JobEvidence(_problem(result, notebook, unreadable), metrics, missing, facts)
+
+
+def _median(found: Sequence[JobEvidence]) -> JobEvidence:
+    """Several successful repeats as one; a metric that one of them lacks has no value."""
+    missing = {name: f"repeat {n}: {why}" for n, item in enumerate(found, 1) for name, why in item.missing.items()}
+    names = [name for name in found[0].metrics if name not in missing]
+    metrics = {name: statistics.median(item.metrics[name] for item in found) for name in names}
+    facts = {"repeats": [{"metrics": item.metrics, **item.facts} for item in found]}
+    return JobEvidence(None, metrics, missing, facts)
 
 
 def _value(metric: MetricSpec, notebook: Notebook | None) -> float | NoValue:
@@ -84,7 +121,7 @@ def _facts(result: Result, notebook: Notebook | None) -> dict[str, Any]:
     if notebook is not None:
         if notebook.streams and not result.succeeded:
             facts["output"] = notebook.streams[-OUTPUT_TAIL:]
-        facts["cell_seconds"] = [cell.duration_s for cell in notebook.cells]
+        facts["cell_seconds"] = list(notebook.durations)
     return facts
 
 
@@ -99,9 +136,9 @@ def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunE
         )
     if not result.succeeded or result.kernel_died:
         return _unsuccessful(result)
-    if notebook is None:
+    if unreadable:
         return failure(Reason.NO_RESULT, f"result.json says succeeded, but {unreadable}.", public=unreadable)
-    if notebook.errors:
+    if notebook is not None and notebook.errors:
         error = notebook.errors[0]
         where = "a cell" if error.index is None else f"cell {error.index}"
         return failure(
@@ -132,12 +169,7 @@ def _unsuccessful(result: Result) -> RunError:
             public=f"Spark's driver was lost{where}",
         )
     if result.kernel_died:
-        return failure(
-            Reason.OUT_OF_MEMORY,
-            f"The notebook's kernel died{where}: on a cluster that is most often a lack of memory.",
-            remedy="Try primary nodes with more memory; the step's logs say more.",
-            public=f"the kernel died{where}",
-        )
+        return _dead_kernel(result.kernel_exit, where)
     if result.status is ResultStatus.FAILED:
         return failure(
             Reason.CELL_ERROR,
@@ -149,6 +181,24 @@ def _unsuccessful(result: Result) -> RunError:
         Reason.STEP_FAILED,
         f"The notebook could not be run: {result.ename}: {result.evalue}",
         public=_name(result.ename),
+    )
+
+
+def _dead_kernel(status: int | None, where: str) -> RunError:
+    """Only the kernel's killer speaks for a lack of memory: whatever else ends a kernel says nothing of the cluster."""
+    if status == -signal.SIGKILL:
+        return failure(
+            Reason.OUT_OF_MEMORY,
+            f"The notebook's kernel was killed{where}: on a cluster that is most often a lack of memory.",
+            remedy="Try primary nodes with more memory; the step's logs say more.",
+            public=f"the kernel was killed{where}",
+        )
+    how = "how is not known" if status is None else f"signal {-status}" if status < 0 else f"exit status {status}"
+    return failure(
+        Reason.STEP_FAILED,
+        f"The notebook's kernel died{where}: {how}.",
+        remedy="Something in the notebook ended its own process, or crashed it; the step's logs say more.",
+        public=f"the kernel died{where}: {how}",
     )
 
 

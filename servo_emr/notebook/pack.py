@@ -9,7 +9,7 @@ from pathlib import Path
 
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.ports import Package, Workspace
-from servo_emr.domain.spec import RunKey, RunSpec
+from servo_emr.domain.spec import RunKey, RunSpec, of_repeat
 from servo_emr.domain.trial import resolve
 from servo_emr.notebook.step import NotANotebook, artefacts, check_notebook, job_document
 
@@ -35,12 +35,11 @@ class NotebookPacker:
         notebook = await self._read(job.notebook)
         parameters = resolve(job.parameter_values, {"run_id": key.run_id})
         self._check(job.notebook, notebook, set(parameters))
-        document = job_document(key.run_id, key.folder, parameters, job.kernel, job.timeout_s)
-        files = {
-            **artefacts(),
-            "input.ipynb": notebook,
-            "job.json": json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode(),
-        }
+        files = {**artefacts(), "input.ipynb": notebook}
+        for repeat in range(1, job.repeats + 1):
+            document = job_document(key.run_id, key.folder, parameters, job.kernel, job.timeout_s, repeat)
+            body = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode()
+            files[of_repeat("job.json", repeat)] = body
         return Package(files, hashlib.sha256(notebook).hexdigest())
 
     async def _read(self, place: str) -> bytes:

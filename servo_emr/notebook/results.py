@@ -11,13 +11,12 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from servo_emr.notebook.document import parse
 
 __all__ = [
-    "Cell",
     "CellError",
     "NoValue",
     "Notebook",
@@ -55,21 +54,19 @@ class Result:
     """result.json, or why there is none. Only SUCCEEDED is success.
 
     cell_index counts as in the input notebook; ename is the exception's class, evalue and traceback its texts.
-    why explains ABSENT, FOREIGN and UNREADABLE in our own words; body is the document as it was read.
+    kernel_exit is the exit status of a kernel that died, -n when signal n ended it, None when it is not known.
+    why explains ABSENT, FOREIGN and UNREADABLE in our own words.
     """
 
     status: ResultStatus
-    cells: int | None = None
     cell_index: int | None = None
     ename: str = ""
     evalue: str = ""
     traceback: str = ""
     kernel_died: bool = False
+    kernel_exit: int | None = None
     jvm_lost: bool = False
-    started_at: str | None = None
-    ended_at: str | None = None
     why: str = ""
-    body: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:
@@ -99,29 +96,19 @@ class CellError:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of the input as it was run. status is papermill's word, duration_s None when it did not end."""
-
-    index: int | None
-    status: str | None
-    duration_s: float | None
-
-
-@dataclass(frozen=True)
 class Notebook:
-    """The executed notebook: `records` are scrapbook's and papermill's (the last of a name counts), `streams` the
-    end of what it printed, stdout and stderr in the order of the document; `cut` says that there was more."""
+    """The executed notebook.
 
-    cells: tuple[Cell, ...]
+    durations: seconds of each cell of the input, None for one that did not end.
+    records: scrapbook's and papermill's; the last of a name counts.
+    streams: the end of what it printed, stdout and stderr in the order of the document; `cut`: there was more.
+    """
+
+    durations: tuple[float | None, ...]
     errors: tuple[CellError, ...]
     records: Mapping[str, Any]
     streams: str
     cut: bool = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether every cell ran to its end and none shows an error. A dead kernel can look complete: ask `Result`."""
-        return not self.errors and all(cell.status == "completed" for cell in self.cells)
 
     def metric_from_notebook(self, name: str) -> float | NoValue:
         """The number recorded under `name`; a negative one counts as none."""
@@ -184,12 +171,12 @@ def read_result(body: bytes | None, run_id: str) -> Result:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         return Result(ResultStatus.UNREADABLE, why=f"result.json is not of schema {SCHEMA}")
     if document.get("run_id") != run_id:
-        return Result(ResultStatus.FOREIGN, why="result.json is another run's", body=document)
+        return Result(ResultStatus.FOREIGN, why="result.json is another run's")
     try:
         return _result(document)
     except (KeyError, TypeError, ValueError) as error:
         why = f"result.json lacks or garbles a field ({type(error).__name__})"
-        return Result(ResultStatus.UNREADABLE, why=why, body=document)
+        return Result(ResultStatus.UNREADABLE, why=why)
 
 
 def _result(document: Mapping[str, Any]) -> Result:
@@ -198,16 +185,13 @@ def _result(document: Mapping[str, Any]) -> Result:
         raise ValueError(status)
     return Result(
         status=status,
-        cells=_index(document["cells"]),
         cell_index=_index(document["cell_index"]),
         ename=str(document["ename"]),
         evalue=str(document["evalue"]),
         traceback=str(document["traceback"]),
         kernel_died=document["kernel_died"] is True,
+        kernel_exit=_status(document.get("kernel_exit")),
         jvm_lost=document.get("jvm_lost") is True,
-        started_at=str(document["started_at"]),
-        ended_at=str(document["ended_at"]),
-        body=document,
     )
 
 
@@ -215,6 +199,12 @@ def _index(value: object) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
     raise TypeError("not a count")
+
+
+def _status(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise TypeError("not an exit status")
 
 
 def read_notebook(body: bytes | None) -> Notebook:
@@ -232,7 +222,7 @@ def read_notebook(body: bytes | None) -> Notebook:
     cells = list(zip(_places(document.cells), document.cells, strict=True))
     streams, cut = _streams(document.cells)
     return Notebook(
-        cells=tuple(_cell(place, cell) for place, cell in cells if place is not None),
+        durations=tuple(_duration(cell) for place, cell in cells if place is not None),
         errors=tuple(_errors(cells)),
         records=_records(document.cells),
         streams=streams,
@@ -249,9 +239,9 @@ def _places(cells: list[Any]) -> list[int | None]:
     return [None if _PUT_IN & set(cell.metadata.get("tags", ())) else next(own) for cell in cells]
 
 
-def _cell(place: int, cell: Any) -> Cell:
-    told = cell.metadata.get("papermill", {})
-    return Cell(place, told.get("status"), told.get("duration"))
+def _duration(cell: Any) -> float | None:
+    told: float | None = cell.metadata.get("papermill", {}).get("duration")
+    return told
 
 
 def _outputs(cells: list[Any]) -> Iterator[Any]:

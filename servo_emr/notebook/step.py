@@ -11,10 +11,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from servo_emr.domain.spec import RUN_TEMPLATE
+from servo_emr.domain.spec import RUN_TEMPLATE, of_repeat
 from servo_emr.notebook.document import parse
 
-__all__ = ["HOME", "NotANotebook", "NotebookFacts", "argv", "artefacts", "bootstrap", "check_notebook", "job_document"]
+__all__ = [
+    "HOME",
+    "NotANotebook",
+    "NotebookFacts",
+    "argv",
+    "artefacts",
+    "bootstrap",
+    "check_notebook",
+    "job_document",
+    "name",
+]
 
 HOME = "/home/hadoop"
 """The home folder of the user that runs steps and bootstrap actions on an EMR node."""
@@ -35,29 +45,27 @@ class NotebookFacts:
     """What can be known of a notebook without running it.
 
     parameters: the names that its parameters cell assigns; None when the cell cannot be read as Python.
-    kernel: the kernel that it names itself, None when it names none.
     """
 
-    cells: int
-    kernel: str | None
     has_parameters_cell: bool
     parameters: tuple[str, ...] | None
 
 
-def argv(applications: Sequence[str], confs: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """The measured step's command line, with `{run}` for the URI of the run's folder; no shell will see it.
+def name(repeat: int, repeats: int) -> str:
+    """The name of a repeat's step, for people."""
+    return "notebook" if repeats == 1 else f"notebook {repeat} of {repeats}"
 
-    With Spark among the applications spark-submit runs the notebook, with `confs` as its --conf options; without,
-    plain python does, and `confs` must be empty.
+
+def argv(applications: Sequence[str], repeat: int = 1) -> tuple[str, ...]:
+    """The command line of a repeat's step, with `{run}` for the URI of the run's folder; no shell will see it.
+
+    With Spark among the applications spark-submit runs the notebook, without it plain python does.
     """
-    if "spark" not in {name.lower() for name in applications}:
-        if confs:
-            raise ValueError("Spark options need Spark among the cluster's applications")
-        return (PYTHON, f"{ENVIRONMENT}/{RUNNER}", f"{RUN_TEMPLATE}/job.json")
-    options = {"spark.pyspark.driver.python": PYTHON, **(confs or {})}
-    flags = [word for name, value in options.items() for word in ("--conf", f"{name}={value}")]
-    main = (f"{RUN_TEMPLATE}/{RUNNER}", f"{RUN_TEMPLATE}/job.json")
-    return ("spark-submit", "--deploy-mode", "client", *flags, *main)
+    job = f"{RUN_TEMPLATE}/{of_repeat('job.json', repeat)}"
+    if "spark" not in {application.lower() for application in applications}:
+        return (PYTHON, f"{ENVIRONMENT}/{RUNNER}", job)
+    options = ("--conf", f"spark.pyspark.driver.python={PYTHON}")
+    return ("spark-submit", "--deploy-mode", "client", *options, f"{RUN_TEMPLATE}/{RUNNER}", job)
 
 
 def bootstrap(wheels: str | None = None) -> tuple[str, ...]:
@@ -69,17 +77,25 @@ def bootstrap(wheels: str | None = None) -> tuple[str, ...]:
 
 
 def job_document(
-    run_id: str, run_prefix: str, parameters: Mapping[str, Any], kernel: str | None, timeout_s: float
+    run_id: str,
+    run_prefix: str,
+    parameters: Mapping[str, Any],
+    kernel: str | None,
+    timeout_s: float,
+    repeat: int = 1,
 ) -> dict[str, Any]:
-    """job.json: all that the runner on the cluster has to know. `run_prefix` is the URI of the run's folder."""
+    """A repeat's job.json: all that the runner on the cluster has to know.
+
+    `run_prefix` is the URI of the run's folder.
+    """
     folder = run_prefix.rstrip("/")
     return {
         "schema": JOB_SCHEMA,
         "run_id": run_id,
         "input": f"{folder}/input.ipynb",
-        "output": f"{folder}/output.ipynb",
-        "result": f"{folder}/result.json",
-        "progress": f"{folder}/progress.json",
+        "output": f"{folder}/{of_repeat('output.ipynb', repeat)}",
+        "result": f"{folder}/{of_repeat('result.json', repeat)}",
+        "progress": f"{folder}/{of_repeat('progress.json', repeat)}",
         "parameters": dict(parameters),
         "kernel": kernel,
         "timeout_s": timeout_s,
@@ -106,8 +122,6 @@ def check_notebook(body: bytes) -> NotebookFacts:
         raise NotANotebook("the notebook holds no code. Write some in Jupyter and save it.")
     marked = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())), None)
     return NotebookFacts(
-        cells=len(notebook.cells),
-        kernel=notebook.metadata.get("kernelspec", {}).get("name"),
         has_parameters_cell=marked is not None,
         parameters=() if marked is None else _assigned(marked.source),
     )

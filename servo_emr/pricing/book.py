@@ -1,142 +1,126 @@
-"""The price book: which prices a bill or an estimate is made with, and why there is none where there is none.
+"""The price book: one quote for a run, from which its estimate and its bill are made.
 
-Asks the sources in order, lets prices pinned in servo.yaml go first, and refuses what is no price. The arithmetic is
-`bill`'s; where a source has its prices from is its own affair.
+Puts the parts together: asks the sources and the spot pools, and gives what they said to the arithmetic.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from servo_emr.domain.errors import OperatorError, Reason
-from servo_emr.domain.ports import Estimate, PriceSource, Rate
-from servo_emr.domain.run import Cost, Usage
-from servo_emr.domain.spec import RunSpec
-from servo_emr.pricing.bill import Price, appraise, lives, total
+from servo_emr.domain.money import Cost, Estimate, Quote
+from servo_emr.domain.ports import Clock, PriceSource, SpotSource
+from servo_emr.domain.run import Usage
+from servo_emr.domain.spec import Market, RunSpec
+from servo_emr.domain.volumes import root_volume
+from servo_emr.pricing.bill import Tariff, total, volumes_of
+from servo_emr.pricing.estimate import appraise, most_usd
+from servo_emr.pricing.lives import Interval, Lives, lives
+from servo_emr.pricing.pools import Pools
+from servo_emr.pricing.sources import Sources, StoragePin
+from servo_emr.pricing.spot import Steps
+from servo_emr.pricing.storage import default_volumes, guessed_volumes, kinds_by_default
 
 __all__ = ["RateBook"]
 
-_PIN = "emr.prices.overrides"
-_ALLOW = "emr.prices.allow_estimated_fees"
+_COMMON_KINDS = ("gp2", "gp3")
+"""What EMR gives its instances unasked; a root volume's kind may be either, whatever the release says."""
 
 
 class RateBook:
-    """A PriceBook over price sources.
-
-    Each estimate and each bill asks once for all the types it needs, so that one set of prices serves the whole of it.
+    """A PriceBook over sources of list prices and one of spot prices.
 
     Args:
-        sources: asked in this order; the first that has a type's price decides it.
+        sources: asked in this order; the first that has a price decides it.
+        clock: tells what "present" means for spot prices.
+        spot: asked for spot prices, when a run has any; None: there is nobody to ask, and such a run has no price.
         allow_estimated_fees: whether an EMR fee that is only an estimate will do; the basis then says so.
         overrides: type -> (EC2, EMR fee) in USD per instance-hour; no source is asked about these types.
+        storage_overrides: kind of EBS volume -> USD per month for (a GiB, a provisioned IOPS or None, a provisioned
+            MiB/s or None); no source is asked about these kinds.
     """
 
     def __init__(
         self,
         sources: Sequence[PriceSource],
         *,
+        clock: Clock,
+        spot: SpotSource | None = None,
         allow_estimated_fees: bool = False,
         overrides: Mapping[str, tuple[float, float]] | None = None,
+        storage_overrides: Mapping[str, StoragePin] | None = None,
     ) -> None:
-        self._sources = tuple(sources)
-        self._allow_estimated = allow_estimated_fees
-        self._pinned = dict(overrides or {})
+        self._sources = Sources(sources, allow_estimated_fees, overrides or {}, storage_overrides or {})
+        self._clock = clock
+        self._pools = Pools(spot)
 
-    async def estimate(self, spec: RunSpec, provisioning_s: float, job_s: float) -> Estimate:
-        """What a run would cost before it is launched; seconds from launch to first step, and of the job.
+    async def quote(self, spec: RunSpec) -> Quote:
+        """The prices for a run of a spec, each asked for once.
 
         Raises:
-            OperatorError: operator/price.
+            OperatorError: operator/price: there is no price for something, or a source gave what is none.
+        """
+        needed = {root_volume(spec.cluster.release_label).kind, *kinds_by_default(spec.inst_types)}
+        asked = await self._sources.ask(spec.region, spec.inst_types, needed, _COMMON_KINDS)
+        for inst_type in spec.inst_types:
+            default_volumes(inst_type)  # raises for a type whose disks are not known: before the launch, not after
+        bought = [group for group in spec.groups if group.count and group.market is Market.SPOT]
+        inst_types = tuple(dict.fromkeys(group.inst_type for group in bought))
+        spot = await self._pools.dearest(spec.region, inst_types, self._clock.now()) if inst_types else {}
+        notes = [*asked.notes, *guessed_volumes(spec.inst_types)]
+        quote = Quote(spec.region, asked.rates, asked.storage, spot)
+        for group in bought:
+            price, most = spot[group.inst_type], most_usd(group, quote)
+            if price > most:
+                notes.append(f"{group.role}: {group.inst_type} on spot is at {price:g} USD per hour, above {most:g}")
+        return dataclasses.replace(quote, notes=tuple(notes))
+
+    def estimate(self, spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
+        """What a run would cost before it is launched; seconds from the launch to the first step.
+
+        Raises:
             ValueError: a time is negative or no number.
         """
-        return appraise(spec, provisioning_s, job_s, await self._prices(spec.region, spec.inst_types))
+        return appraise(spec, quote, provisioning_s)
 
-    async def bill(self, usage: Usage, measured: Sequence[tuple[float, float]]) -> Cost:
-        """What an ended run did cost; `measured` are the intervals of the measured steps, seconds since the epoch.
+    async def bill(self, usage: Usage, quote: Quote, repeats: Sequence[Sequence[Interval]]) -> Cost:
+        """What an ended run did cost; `repeats` are the intervals of the measured steps of each repeat.
 
         Raises:
             OperatorError: operator/price, also for a row whose times make no sense.
         """
-        found = lives(usage)
-        return total(found, measured, await self._prices(usage.region, found.inst_types), usage.region)
-
-    async def _prices(self, region: str, inst_types: Iterable[str]) -> dict[str, Price]:
-        """A price for every type, or the error that says for each one without what every source answered."""
-        missing = sorted(set(inst_types))
-        prices = {name: self._override(name) for name in missing if name in self._pinned}
-        missing = [name for name in missing if name not in prices]
-        answers: dict[str, list[str]] = {name: [] for name in missing}
-        estimated: set[str] = set()
-        for source in self._sources:
-            if not missing:
-                break
-            given = await source.prices(region, missing)
-            for name in missing:
-                rate = given.rates.get(name)
-                if rate is None:
-                    answers[name].append(f"{given.source} does not have it")
-                    continue
-                _check(rate, name, region, given.source)
-                if rate.fee_estimated and not self._allow_estimated:
-                    estimated.add(name)
-                    answers[name].append(
-                        f"{given.source} has EC2 at {rate.ec2:g}, and the EMR fee only {rate.fee_source} ({rate.fee:g})"
-                    )
-                else:
-                    prices[name] = Price(rate.ec2, rate.fee, f"EC2 {rate.ec2_source}, EMR fee {rate.fee_source}")
-            missing = [name for name in missing if name not in prices]
-        if missing:
-            raise _unknown(region, {name: answers[name] for name in missing}, estimated)
-        return prices
-
-    def _override(self, name: str) -> Price:
-        ec2, fee = self._pinned[name]
-        if not (_is_price(ec2) and _is_price(fee)):
+        if usage.region != quote.region:
             raise OperatorError(
-                f"{_PIN}.{name} in servo.yaml is {{ec2: {ec2}, fee: {fee}}}: both must be above 0.",
+                f"The run was in {usage.region}, its prices are of {quote.region}: no bill can be made of them.",
                 Reason.PRICE,
-                remedy="Give both in USD per instance-hour.",
-                public=f"the price pinned for {name} is not one",
+                remedy="Look at the run's record: its prices and its region must belong together.",
+                public="the prices are of another region",
             )
-        return Price(ec2, fee, "EC2 and EMR fee pinned in servo.yaml")
+        found = lives(usage)
+        tariff, notes = await self._tariff(usage, quote, found)
+        cost = total(found, usage.root, repeats, tariff)
+        return dataclasses.replace(cost, notes=(*notes, *cost.notes))
 
+    async def _tariff(self, usage: Usage, quote: Quote, found: Lives) -> tuple[Tariff, list[str]]:
+        """The quote's prices with those that it lacks, and what has to be said of them."""
+        kinds = {volume.kind for life in found.billed for volume in volumes_of(life, usage.root)}
+        inst_types = sorted(set(found.inst_types) - quote.rates.keys())
+        kinds -= quote.storage.keys()
+        rates, storage, notes = dict(quote.rates), dict(quote.storage), list(quote.notes)
+        if inst_types or kinds:
+            asked = await self._sources.ask(usage.region, inst_types, kinds)
+            rates |= asked.rates
+            storage |= asked.storage
+            late = ", ".join([*inst_types, *(f"{kind} volumes" for kind in sorted(kinds))])
+            notes += [f"not in the run's own prices, asked for afterwards: {late}", *asked.notes]
+            notes += guessed_volumes(inst_types)
+        return Tariff(usage.region, rates, storage, usage.zone, await self._spot(usage, found)), notes
 
-def _is_price(value: float) -> bool:
-    return 0 < value < math.inf  # false for NaN too
-
-
-def _check(rate: Rate, name: str, region: str, source: str) -> None:
-    """Refuses what a source must never say; asking the next one would hide that this one is broken."""
-    wrong = []
-    if (rate.inst_type, rate.region) != (name, region):
-        wrong.append(f"answers with {rate.inst_type} in {rate.region}")
-    wrong += [
-        f"gives {what} as {value}" for what, value in (("EC2", rate.ec2), ("EMR fee", rate.fee)) if not _is_price(value)
-    ]
-    if wrong:
-        raise OperatorError(
-            f"{source}, asked for the price of {name} in {region}, {' and '.join(wrong)}: that is no price.",
-            Reason.PRICE,
-            remedy=_how_to_pin([name]),
-            public=f"the price of {name} is not usable",
-            details={"region": region, "types": [name], "asked": [source]},
-        )
-
-
-def _how_to_pin(names: Sequence[str]) -> str:
-    keys = " and ".join(f"{_PIN}.{name}" for name in names)
-    return f"Pin a price in servo.yaml, USD per instance-hour: {keys}: {{ec2: <price>, fee: <fee>}}."
-
-
-def _unknown(region: str, answers: Mapping[str, Sequence[str]], estimated: set[str]) -> OperatorError:
-    names = list(answers)
-    said = "; ".join(f"{name}: {', then '.join(answers[name]) or 'there is no source to ask'}" for name in names)
-    allow = f" Or, where the fee is an estimate, allow it: {_ALLOW}: true." if estimated else ""
-    return OperatorError(
-        f"No price for {', '.join(names)} in {region}. {said}.",
-        Reason.PRICE,
-        remedy=_how_to_pin(names) + allow,
-        public=f"no price for {', '.join(names)}",
-        details={"region": region, "types": names, "answers": {name: list(answers[name]) for name in names}},
-    )
+    async def _spot(self, usage: Usage, found: Lives) -> dict[str, Steps]:
+        if not found.on_spot:
+            return {}
+        inst_types = sorted({life.row.inst_type for life in found.on_spot})
+        start = min(life.created for life in found.on_spot)
+        end = max(life.created + life.billed_s for life in found.on_spot)
+        return await self._pools.steps(usage.region, usage.zone, inst_types, start, end)

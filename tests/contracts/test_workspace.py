@@ -163,6 +163,14 @@ async def test_artefacts_are_kept_by_run_and_name(make: Callable[[], Workspace])
     assert await workspace.get(record(1).run_id, "result.json") is None
 
 
+async def test_of_a_large_artefact_no_more_is_read_than_shows_that_it_is_large(make: Callable[[], Workspace]) -> None:
+    workspace, run_id = make(), RECORD.run_id
+    for size in (0, 9, 10, 11, 12):
+        await workspace.put(run_id, "output.ipynb", b"x" * size)
+        assert await workspace.get(run_id, "output.ipynb", limit=10) == b"x" * min(size, 11)
+    assert await workspace.get(run_id, "none", limit=10) is None
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "/x"])
 async def test_an_artefact_stays_in_its_runs_folder(make: Callable[[], Workspace], name: str) -> None:
     workspace = make()
@@ -292,3 +300,41 @@ async def test_one_record_that_cannot_be_read_is_an_error_unless_somebody_wants_
     told: list[RunError] = []
     assert [one.run_id async for one in workspace.records(unreadable=told.append)] == [record(1).run_id]
     assert key in str(told[0])
+
+
+class Counting(Door):
+    """A door that counts how many records are being read at once, and lets the later ones be read first."""
+
+    def __init__(self) -> None:
+        super().__init__("us-east-1")
+        self.now = self.most = 0
+
+    async def call(self, service: str, operation: str, **params: Any) -> Any:
+        self.now += operation == "GetObject"
+        self.most = max(self.most, self.now)
+        try:
+            answer = await super().call(service, operation, **params)
+            for _ in range(40 - self.now):
+                await asyncio.sleep(0)
+            return answer
+        finally:
+            self.now -= operation == "GetObject"
+
+
+async def test_records_are_read_some_at_a_time_and_come_in_their_order_all_the_same(s3: Any) -> None:
+    door = Counting()
+    workspace = S3Workspace(door, "s3://acme-servo/nightly")
+    made = [record(0, f"{n:08}") for n in range(40)]
+    for one in made:
+        body = json.dumps(one.to_json()).encode() if one is not made[20] else b"{"
+        s3.put_object(Bucket="acme-servo", Key=f"nightly/records/dt=2026-11-18/{one.run_id}.json", Body=body)
+    told: list[RunError] = []
+    found = [one.run_id async for one in workspace.records(unreadable=told.append)]
+    assert found == [one.run_id for one in reversed(made) if one is not made[20]]
+    assert door.most == 16
+    assert len(told) == 1
+    before_it = []
+    with pytest.raises(OperatorError, match="not a JSON object"):
+        async for one in workspace.records():
+            before_it.append(one.run_id)
+    assert before_it == found[:19], "the error comes in its place"

@@ -100,6 +100,7 @@ def test_every_wrong_place_has_its_line(cli: Cli) -> None:
     [
         ("emr: [\n", "servo.yaml: not YAML: "),
         ("connectors: [emr]\n", "servo.yaml: has no section 'emr:'. `servo generate emr` shows one."),
+        ("emr: [{region: us-east-1}]\n", "servo.yaml: emr: is a list, and must be a mapping of keys"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(cli: Cli, text: str, message: str) -> None:
@@ -187,3 +188,12 @@ def test_debug_shows_the_traceback_that_is_otherwise_kept_back(cli: Cli) -> None
     done = cli("--debug", "plan", "--set", "core.replicas=99")
     assert done.returncode == 2
     assert "Traceback (most recent call last)" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "printed"), [((), ""), (("-o", "json"), "[]\n")])
+def test_a_sweep_where_there_is_no_workspace_does_not_say_that_nothing_is_alive(
+    cli: Cli, words: tuple[str, ...], printed: str
+) -> None:
+    done = cli("sweep", *words, changes={"workspace": "s3://acme-servo/mistyped"})
+    assert (done.returncode, done.stdout) == (0, printed)
+    assert "There is no workspace at s3://acme-servo/mistyped" in done.stderr

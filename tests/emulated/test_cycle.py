@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,8 @@ from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import job_notebook, spark_notebook
 from tests.support.servo import command, write_configuration
 
+LAW = ("--model", "a=300,b=0,c=0,d=0")
 NO_RUN = "00000000t000000-00000000"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    with EmulatorProcess("--model", "a=300,b=0,c=0,d=0", speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +66,8 @@ def shown(emulator: EmulatorProcess, folder: Path, *arguments: str) -> str:
 def test_a_plan_shows_settings_dollars_and_no_findings(planned: dict[str, Any]) -> None:
     assert planned["settings"] == {"primary.inst_type": "m5.xlarge", "core.inst_type": "m5.xlarge", "core.replicas": 1}
     assert (planned["findings"], planned["warnings"], planned["refusal"]) == ([], [], None)
-    assert planned["estimate"]["usd_per_hour"] == pytest.approx(2 * (0.192 + 0.048))
-    assert planned["estimate"]["floor_usd"] == pytest.approx(0.48 * 480 / 3600)
+    assert planned["estimate"]["usd_per_hour"] == pytest.approx(2 * (0.192 + 0.048 + (64 * 0.10 + 15 * 0.08) / 720))
+    assert planned["estimate"]["floor_usd"] == pytest.approx(planned["estimate"]["usd_per_hour"] * 480 / 3600)
 
 
 def test_a_cycle_runs_exactly_the_request_that_was_planned(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from servo_emr.aws.door import Door, Patience, Refusal, split_uri
+from servo_emr.aws.ec2 import Ec2Target
+from servo_emr.aws.prices import ListPrices, SpotPrices
+from servo_emr.aws.workspace import S3Workspace
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError
+from servo_emr.domain.ports import Handle
+from servo_emr.domain.run import Observation, RunRecord, RunState
+from servo_emr.domain.spec import RunKey
+from tests.support.samples import SPEC
+from tests.support.simclock import SimClock
 
 CANARY = "canary-4711"
 RUN_JOB_FLOW = {"Name": "x", "Instances": {}}
@@ -230,3 +238,75 @@ def test_a_uri_is_a_bucket_and_a_key(uri: str, parts: tuple[str, str]) -> None:
 def test_what_is_no_uri_of_s3_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match="is not an s3://bucket/key URI"):
         split_uri(uri)
+
+
+PROXY = b"<html><body>Please log in</body></html>"
+KEY = RunKey("s3://acme-servo/x", "cafe0123", "20261120t101530-0123abcd")
+AT = Handle("j-1", KEY)
+VERBS: dict[str, Callable[[Ec2Target, S3Workspace], Awaitable[object]]] = {
+    "find": lambda target, workspace: target.find("cafe0123"),
+    "observe": lambda target, workspace: target.observe(AT),
+    "observe again": lambda target, workspace: target.observe(AT, Observation(RunState.RUNNING)),
+    "confirmed": lambda target, workspace: target.confirmed(AT),
+    "usage": lambda target, workspace: target.usage(AT),
+    "document": lambda target, workspace: workspace.document("lease"),
+    "get": lambda target, workspace: workspace.get(KEY.run_id, "result.json"),
+    "write": lambda target, workspace: workspace.write("lease", {}, None),
+    "put": lambda target, workspace: workspace.put(KEY.run_id, "job.json", b"{}"),
+    "records": lambda target, workspace: _all(workspace.records()),
+}
+
+
+async def _all(items: AsyncIterator[RunRecord]) -> list[RunRecord]:
+    return [item async for item in items]
+
+
+@pytest.mark.parametrize("body", [PROXY, b"{}", b"[]", b"null", b'{"Cluster": {}, "Clusters": 3, "Steps": [{}]}'])
+@pytest.mark.parametrize("verb", VERBS)
+async def test_whatever_somebody_answers_in_the_services_place_nothing_but_our_errors_leaves_a_port(
+    service: Service, door: Door, verb: str, body: bytes
+) -> None:
+    service.answer(200, body)
+    target, workspace = Ec2Target(door, "us-east-1", SimClock()), S3Workspace(door, KEY.workspace_uri)
+    with pytest.raises(RunError) as error:
+        await VERBS[verb](target, workspace)
+    assert error.value.reason is Reason.ENDPOINT
+    assert error.value.remedy
+    assert "log in" not in error.value.public
+
+
+async def test_a_preflight_takes_no_such_answer_for_a_lack_of_types(service: Service, door: Door) -> None:
+    service.answer(200, PROXY)
+    preflight = await Ec2Target(door, "us-east-1", SimClock()).preflight(SPEC)
+    assert [(finding.reason, finding.certain) for finding in preflight.findings] == [(Reason.ENDPOINT, False)] * 2
+
+
+async def test_a_look_at_a_state_that_nobody_knows_yet_fails_and_names_it(service: Service, door: Door) -> None:
+    target = Ec2Target(door, "us-east-1", SimClock())
+    service.answer(200, {"Cluster": {"Status": {"State": "HIBERNATING"}}})
+    with pytest.raises(RunError, match="HIBERNATING") as error:
+        await target.observe(AT)
+    assert error.value.reason is Reason.ENDPOINT
+    service.answer(200, {"Clusters": [{"Id": "j-1", "Name": KEY.name, "Status": {"State": "HIBERNATING"}}]})
+    assert [found.alive for found in await target.find("cafe0123")] == [True], "no proof of an end"
+
+
+async def test_an_empty_listing_of_the_service_is_the_lack_of_clusters(service: Service, door: Door) -> None:
+    service.answer(200, {"Clusters": []})
+    assert await Ec2Target(door, "us-east-1", SimClock()).find("cafe0123") == []
+
+
+async def test_prices_that_somebody_else_answers_for_are_no_prices_and_the_note_says_so(
+    service: Service, door: Door
+) -> None:
+    service.answer(200, PROXY)
+    prices = await ListPrices(door).prices("us-east-1", ["m5.xlarge"], ["gp3"])
+    assert (prices.rates, prices.storage) == ({}, {})
+    assert prices.note.startswith("AWS Price List could not be asked (an answer of AWS cannot be read). Look what")
+    service.answer(400, refused("AccessDeniedException", f"User: arn:aws:iam::123456789012:user/x {CANARY}"))
+    note = (await ListPrices(door).prices("us-east-1", ["m5.xlarge"], ["gp3"])).note
+    assert "(pricing:GetProducts AccessDeniedException). Allow pricing:GetProducts to the servo's identity." in note
+    assert CANARY not in note, "what the service says itself stays in the account"
+    with pytest.raises(RunError) as error:
+        await SpotPrices(door).history("us-east-1", ["m5.xlarge"], 0.0, 1.0)
+    assert error.value.reason is Reason.ENDPOINT

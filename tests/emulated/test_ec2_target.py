@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -88,8 +89,10 @@ async def test_a_run_is_seen_through_all_its_phases_and_its_times_make_sense(
     usage = await target.usage(handle)
     assert len(usage.rows) == 5
     assert all(row.timeline.created and row.timeline.ended and row.market == "ON_DEMAND" for row in usage.rows)
-    cost = await RateBook([TablePrices()]).bill(usage, [(ran.ready, ran.ended)])
-    assert cost.usd > cost.job_usd > 0 if cost.job_usd is not None else False
+    book = RateBook([TablePrices()], clock=SimClock())
+    cost = await book.bill(usage, await book.quote(spec()), [[(ran.ready, ran.ended)]])
+    assert cost.job_usd is not None
+    assert cost.usd > cost.job_usd > 0
 
 
 async def test_a_look_is_one_call_while_nothing_changes(
@@ -168,6 +171,12 @@ async def test_find_lists_our_exact_key_alive_or_dead_through_all_pages(
     found = await target.find(key.workspace_id)
     assert [(one.handle.cluster_id, one.handle.key.run_id) for one in found] == [(ours.cluster_id, key.run_id)]
     assert found[0].created is not None
+    before = len(emulator.calls(operation="ListClusters"))
+    day = 86_400.0
+    for since, listed in ((found[0].created, True), (found[0].created + 2 * day, False)):
+        assert (await target.find(key.workspace_id, since=since) != []) is listed
+    calls = emulator.calls(operation="ListClusters")[before:]
+    assert len(calls) == 3, "two pages of what is recent, and one for all that is later"
     emulator.advance(600)
     assert [one.alive for one in await target.find(key.workspace_id)] == [False]
 
@@ -214,7 +223,8 @@ async def test_a_preflight_that_finds_nothing_gives_vcpus_and_subnets_and_is_rem
     before = len(emulator.calls())
     assert await target.preflight(wanted) == preflight
     assert len(emulator.calls()) == before
-    estimate = await RateBook([TablePrices()]).estimate(wanted, 420.0, 600.0)
+    book = RateBook([TablePrices()], clock=SimClock())
+    estimate = book.estimate(wanted, await book.quote(wanted), 420.0)
     assert admit(wanted, preflight, estimate) == []
 
 
@@ -242,6 +252,13 @@ async def test_logs_that_are_not_there_are_named_and_never_an_error(
     (stderr,) = [tail for tail in await target.logs(handle, spec(), look) if tail.name == "stderr"]
     assert stderr.text is not None
     assert len(stderr.text) <= 17_000
+    members = gzip.compress(b"first ") + gzip.compress(b"second") + b"\0" * 512
+    emulator.client("s3").put_object(Bucket=BUCKET, Key="logs/j-none/steps/s-1/stdout.gz", Body=members)
+    large = gzip.compress(random.Random(1).randbytes(9 << 20), compresslevel=0)
+    emulator.client("s3").put_object(Bucket=BUCKET, Key="logs/j-none/steps/s-1/controller.gz", Body=large)
+    texts = {tail.name: tail.text or "" for tail in await target.logs(handle, spec(), look)}
+    assert texts["stdout"] == "first second", "a log that was appended to has several members"
+    assert texts["controller"].endswith("[only the first 8 MiB of the log were read]")
     elsewhere = replace(SPEC, cluster=replace(SPEC.cluster, log_uri="s3://nobody-has-this/logs"))
     assert all("could not be read" in (tail.text or "") for tail in await target.logs(handle, elsewhere, look))
     never = Observation(RunState.VERIFIED, steps=(replace(failed, timeline=Timeline(1.0)),))

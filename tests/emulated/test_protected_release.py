@@ -23,7 +23,7 @@ async def test_a_protected_cluster_of_ours_is_ended_all_the_same(monkeypatch: py
         handle = Handle(made["JobFlowId"], KEY)
         emr.set_termination_protection(JobFlowIds=[handle.cluster_id], TerminationProtected=True)
         target = Ec2Target(Door("us-east-1"), "us-east-1", SimClock())
-        assert (await target.observe(handle)).protected
+        assert emr.describe_cluster(ClusterId=handle.cluster_id)["Cluster"]["TerminationProtected"]
         await target.release(handle)
         assert (await target.observe(handle)).state.order >= RunState.ENDING.order
         assert [found.handle.cluster_id for found in await target.find(KEY.workspace_id)] == [handle.cluster_id]

@@ -52,8 +52,10 @@ class Cluster:
         return self.runner.script(script, *arguments)
 
     def step(self, *applications: str, **confs: str) -> Ended:
-        options = {name.replace("_", "."): value for name, value in confs.items()}
-        return self.runner.run(*(word.replace("{run}", self.prefix) for word in argv(applications, options)))
+        """Runs the measured step, with options of its own for spark-submit."""
+        program, *words = (word.replace("{run}", self.prefix) for word in argv(applications))
+        options = [word for name, value in confs.items() for word in ("--conf", f"{name.replace('_', '.')}={value}")]
+        return self.runner.run(program, *options, *words)
 
     @property
     def result(self) -> Result:

@@ -57,7 +57,7 @@ class Front:
     def process(self, holder: Holder = ME, dead: tuple[Holder, ...] = ()) -> Live:
         """The live objects of a process."""
         world, config = self.world, self.config
-        book = RateBook([TablePrices()])
+        book = RateBook([TablePrices()], clock=world.clock)
         packer, evidence = NotebookPacker(world.workspace), NotebookEvidence(world.workspace)
         ports = Ports(world.target, world.workspace, book, packer, evidence, world.clock)
         stage = Stage(world.target, world.workspace, book, world.clock, config.space, config.to_spec())

@@ -28,8 +28,8 @@ from tests.support.simclock import SimClock
 __all__ = ["RATE", "WANTED", "Fate", "Killed", "World"]
 
 WANTED = {"duration": "s", "cost": "USD", "job_cost": "USD", "total_time": "s"}
-RATE = 5 * (0.192 + 0.048) / 3600
-"""USD per second of the sample's five m5.xlarge, EC2 and EMR fee."""
+RATE = 5 * (0.192 + 0.048 + (64 * 0.10 + 15 * 0.08) / 720) / 3600
+"""USD per second of the sample's five m5.xlarge: EC2, EMR fee, and EBS: 64 GiB of gp2, 15 of gp3 for the root."""
 
 
 class Killed(BaseException):
@@ -52,8 +52,17 @@ class Fate:
     def killed(cls, at: int, after: bool = False) -> Fate:
         """Killed at call `at`: before it took effect, or after it did and before its answer arrived."""
 
+        return cls._killed(lambda number, verb: number == at, after)
+
+    @classmethod
+    def killed_at(cls, verb: str, after: bool = False) -> Fate:
+        """Killed at its first call of that verb."""
+        return cls._killed(lambda number, called: called == verb, after)
+
+    @classmethod
+    def _killed(cls, when: Callable[[int, str], bool], after: bool) -> Fate:
         def kill(number: int, verb: str) -> None:
-            if number == at:
+            if when(number, verb):
                 fate.dead = True
                 raise Killed(f"{'after' if after else 'before'} call {number}: {verb}")
 
@@ -154,7 +163,7 @@ class World:
         if fate is not None:
             target, workspace = Mortal(target, fate), Mortal(workspace, fate)
             clock = MortalClock(clock, fate)
-        book = RateBook([TablePrices()])
+        book = RateBook([TablePrices()], clock=clock)
         evidence = self.evidence or NotebookEvidence(workspace)
         ports = Ports(target, workspace, book, NotebookPacker(workspace), evidence, clock)
         stage = Stage(target, workspace, book, clock, self.space, SPEC)

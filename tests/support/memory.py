@@ -73,9 +73,10 @@ class MemoryWorkspace:
         self._reach()
         self.objects[_artefact_key(run_id, name)] = body
 
-    async def get(self, run_id: str, name: str) -> bytes | None:
+    async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
         self._reach()
-        return self.objects.get(_artefact_key(run_id, name))
+        body = self.objects.get(_artefact_key(run_id, name))
+        return body if body is None or limit is None else body[: limit + 1]
 
     async def read(self, uri: str) -> bytes:
         self._reach()

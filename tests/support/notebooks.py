@@ -35,7 +35,7 @@ if mode == "fail":
 if mode == "sleep":
     time.sleep(600)
 if mode == "die":
-    os._exit(9)
+    os.kill(os.getpid(), 9)
 """
 
 _SPARK = """

@@ -15,10 +15,13 @@ from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
 from servo_emr.domain.run import InstanceRow, Observation, RunState, StepLook, StepState, Timeline, Usage
 from servo_emr.domain.spec import RunKey, RunSpec
+from servo_emr.domain.volumes import root_volume
 
 __all__ = ["NEVER", "Script", "ScriptedTarget", "throttled"]
 
 NEVER = float("inf")
+SKEW_S = 86_400.0
+"""By so much may the service's clock differ from ours."""
 
 
 def throttled() -> RunError:
@@ -32,7 +35,7 @@ class Script:
     provisioned: float = 300.0
     ready: float = 420.0
     job: float = 1860.0
-    """Seconds from readiness to the end of the job."""
+    """Seconds that the job takes, each repeat of it; the first begins when the cluster is ready."""
     ends: StepState = StepState.COMPLETED
     idle: float = 5.0
     """Seconds after the job until the cluster begins to end itself."""
@@ -53,6 +56,8 @@ class Script:
     failing_releases: Callable[[float], RunError | None] = lambda since_launch: None
     failing_finds: Callable[[float], RunError | None] = lambda since_launch: None
     failing_usage: RunError | None = None
+    listed: float = NEVER
+    """So many of the instances are listed, the first ones."""
     left_alive: int = 0
     """So many instances are listed as running, whatever their cluster does."""
     preflight: Preflight = field(default_factory=Preflight)
@@ -120,8 +125,9 @@ class ScriptedTarget:
         self.clusters.append(_Cluster(handle, spec, self._clock.now()))
         return handle
 
-    async def find(self, workspace_id: str, alive_only: bool = False) -> list[Found]:
+    async def find(self, workspace_id: str, alive_only: bool = False, since: float | None = None) -> list[Found]:
         self.calls.append("find")
+        oldest = -NEVER if since is None else since - SKEW_S
         now = self._clock.now()
         born = self.clusters[-1].born if self.clusters else self._made
         if (error := self.script.failing_finds(now - born)) is not None:
@@ -130,7 +136,7 @@ class ScriptedTarget:
         found = [Found(Handle(f"j-stranger{n}", key), True, now) for n, key in enumerate(names) if key is not None]
         for cluster in self.clusters:
             key = RunKey.parse(cluster.handle.key.name, "", workspace_id)
-            if key is not None and now - cluster.born >= self.script.visible_after:
+            if key is not None and now - cluster.born >= self.script.visible_after and cluster.born >= oldest:
                 alive = self._state(cluster) is not RunState.VERIFIED
                 found.append(Found(Handle(cluster.handle.cluster_id, key), alive, cluster.born))
         return [cluster for cluster in found if cluster.alive or not alive_only]
@@ -172,7 +178,8 @@ class ScriptedTarget:
             replace(row, state="RUNNING", timeline=replace(line, ended=None), ended=False)
             for row in rows[: self.script.left_alive]
         ]
-        return Usage(cluster.spec.region, tuple(rows))
+        rows = [row for n, row in enumerate(rows) if n < self.script.listed]
+        return Usage(cluster.spec.region, tuple(rows), root_volume(cluster.spec.cluster.release_label), "us-east-1a")
 
     async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
         self.calls.append("logs")
@@ -191,7 +198,7 @@ class ScriptedTarget:
 
     def _over(self, cluster: _Cluster) -> float:
         """When the cluster is seen ending."""
-        done = cluster.born + self.script.ready + self.script.job
+        done = cluster.born + self.script.ready + len(cluster.spec.steps) * self.script.job
         by_itself = done + self.script.idle
         asked = NEVER if cluster.released is None else cluster.released + self.script.obeys
         return min(by_itself, asked)
@@ -210,17 +217,23 @@ class ScriptedTarget:
         return RunState.BOOTSTRAPPING if now >= cluster.born + self.script.provisioned else RunState.PROVISIONING
 
     def _steps(self, cluster: _Cluster) -> tuple[StepLook, ...]:
-        now = self._clock.now()
-        start, done = cluster.born + self.script.ready, cluster.born + self.script.ready + self.script.job
-        over = self._over(cluster)
-        state, ended = StepState.RUNNING, None
+        return tuple(self._step(cluster, number) for number in range(len(cluster.spec.steps)))
+
+    def _step(self, cluster: _Cluster, number: int) -> StepLook:
+        """One after another; only the last ends as the script says, those before it are COMPLETED."""
+        name, step_id = cluster.spec.steps[number].name, f"s-{number + 1}"
+        now, over = self._clock.now(), self._over(cluster)
+        before = number * self.script.job if number else 0.0
+        start = cluster.born + self.script.ready + before
+        done = start + self.script.job
         if now < start or over <= start:
-            ended = None
             state = StepState.CANCELLED if now >= over else StepState.PENDING
-            return (StepLook("s-1", "notebook", state, Timeline(cluster.born)),)
+            return StepLook(step_id, name, state, Timeline(cluster.born))
+        state, ended = StepState.RUNNING, None
         if now >= done and done <= over:
-            state, ended = self.script.ends, done
+            last = number == len(cluster.spec.steps) - 1
+            state, ended = self.script.ends if last else StepState.COMPLETED, done
         elif now >= over:
             state, ended = StepState.CANCELLED, over
         failure_details = self.script.failure if state is StepState.FAILED else {}
-        return (StepLook("s-1", "notebook", state, Timeline(cluster.born, start, ended), failure_details),)
+        return StepLook(step_id, name, state, Timeline(cluster.born, start, ended), failure_details)

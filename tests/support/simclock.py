@@ -27,6 +27,7 @@ class SimClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        await asyncio.sleep(0)  # whoever has been cancelled before does not sleep
         until = self._now + seconds
         while self._due and self._due[0][0] <= until:
             at, _, act = heapq.heappop(self._due)

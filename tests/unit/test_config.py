@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ job:
   kernel: python3
   timeout: 2h
   expected_duration: 20m
-  repeats: 1
+  repeats: 3
   wheels: s3://acme-servo/wheels
   metrics:
     rows:  {from: notebook, name: rows, unit: count}
@@ -49,6 +50,8 @@ components:
   core:
     inst_type: {values: [m5.xlarge, c5.xlarge, r5.xlarge], value: m5.xlarge}
     replicas: {min: 2, max: 12, step: 1, value: 4}
+    market: spot
+    bid_price: 0.15
 limits:
   cost_per_run: 5.00
   cost_per_hour: 20.00
@@ -101,8 +104,19 @@ def test_every_documented_key_is_accepted_and_reaches_the_run() -> None:
         "core.inst_type": "m5.xlarge",
         "core.replicas": 4,
     }
+    assert [(step.name, step.repeat, step.argv[-1]) for step in spec.steps] == [
+        ("notebook 1 of 3", 1, "{run}/job.json"),
+        ("notebook 2 of 3", 2, "{run}/job-2.json"),
+        ("notebook 3 of 3", 3, "{run}/job-3.json"),
+    ]
+    assert [(group.market, group.bid_usd) for group in spec.groups] == [("on-demand", None), ("spot", 0.15)]
     assert config.units["rows"] == "count"
     assert config.units["cost"] == "USD"
+
+
+def test_a_job_that_is_not_repeated_has_one_step_with_the_plain_names() -> None:
+    spec = EMRConfiguration.parse_obj(changed("job/repeats", 1)).to_spec()
+    assert [(step.name, step.argv[-1]) for step in spec.steps] == [("notebook", "{run}/job.json")]
 
 
 def test_the_configuration_in_the_root_of_the_project_loads() -> None:
@@ -185,7 +199,15 @@ def test_an_unknown_key_is_refused_at_every_level_and_the_nearest_known_one_name
         ("job/timeout", float("inf"), "emr.job.timeout (it is inf)"),
         ("job/timeout", float("nan"), "emr.job.timeout (it is nan)"),
         ("job/expected_duration", "99999999999999h", "emr.job.expected_duration"),
-        ("job/repeats", 3, "emr.job.repeats (it is 3)"),
+        ("job/repeats", 0, "emr.job.repeats (it is 0)"),
+        ("job/repeats", 51, "emr.job.repeats (it is 51)"),
+        ("job/repeats", 2.0, "emr.job.repeats (it is 2.0)"),
+        ("components/core/market", "SPOT", "emr.components.core.market (it is 'SPOT')"),
+        ("components/primary/bid_price", 0.1, "bid_price is for spot nodes: set market: spot beside it"),
+        ("components/core/bid_price", 0.1234, "bid_price 0.1234 has more than the three decimals that EMR takes"),
+        ("components/core/bid_price", -0.1, "emr.components.core.bid_price (it is -0.1)"),
+        ("prices", {"ebs": {"gp9": {"gib_month": 0.1}}}, "emr.prices.ebs"),
+        ("prices", {"ebs": {"gp3": {"gib_month": 0}}}, "emr.prices.ebs.gp3.gib_month (it is 0)"),
         ("job/kernel", "py; rm", "emr.job.kernel"),
         ("job/parameters", {"not a name": 1}, "'not a name' cannot be a parameter's name"),
         ("job/parameters", {"x": float("nan")}, "'x' holds a value that JSON cannot say"),
@@ -211,6 +233,11 @@ def test_an_unknown_key_is_refused_at_every_level_and_the_nearest_known_one_name
         ("limits/cost_per_hour", -1, "emr.limits.cost_per_hour"),
         ("limits/spend_per_day", "much", "emr.limits.spend_per_day (it is 'much')"),
         ("limits/nodes", 0, "emr.limits.nodes"),
+        ("limits/nodes", True, "emr.limits.nodes (it is True): must be a number"),
+        ("limits/vcpus", 16.5, "emr.limits.vcpus (it is 16.5): value is not a valid integer"),
+        ("limits/cost_per_run", True, "emr.limits.cost_per_run (it is True): must be a number"),
+        ("components/core/bid_price", True, "emr.components.core.bid_price (it is True): must be a number"),
+        ("cluster/release_label", "emr-7", "emr.cluster.release_label (it is 'emr-7'): must be a whole label, such as"),
         ("limits/provisioning", "0s", "emr.limits.provisioning (it is '0s'): must be longer than 0"),
         ("limits/provisioning", float("inf"), "emr.limits.provisioning"),
         ("prices", {"overrides": {"m5.xlarge": {"ec2": 0, "fee": 1}}}, "emr.prices.overrides.m5.xlarge.ec2 (it is 0)"),
@@ -254,3 +281,11 @@ def test_whatever_bounds_are_accepted_can_be_described_and_applied(
     spec = config.space.apply(config.to_spec(), config.space.configured)
     assert spec.groups == config.to_spec().groups
     assert canonical(spec)
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    schema = EMRConfiguration.schema()
+    keys = {key for model in (schema, *schema["definitions"].values()) for key in model.get("properties", ())}
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert {key for key in keys - {"description"} if not re.search(rf"\b{key}\b", text)} == set()
+    assert {"bid_price", "throughput_month", "live", "release_label", "values", "pattern"} <= keys

@@ -71,7 +71,7 @@ async def test_a_servo_that_has_lost_the_lease_measures_nothing_and_does_not_spi
             assert refused.value.reason == str(Reason.LEASE)
             asked += 1
         assert asked <= 6
-        assert f.world.target.calls == []
+        assert f.world.target.calls == ["find"], "at its start"
         await other.lease.give_back()
         assert (await f.connector.measure()).readings, "free again, it is taken again"
         assert f.live.lease.held, "and kept"
@@ -132,7 +132,57 @@ async def test_shutdown_with_nothing_under_way_gives_the_lease_back_and_is_quiet
         await running(f)
         await f.connector.shutdown()
         assert not f.live.lease.held
-        assert f.world.target.calls == []
+        assert f.world.target.calls == ["find"], "at its start"
+
+
+@pytest.mark.parametrize("event", ["adjust", "measure"])
+async def test_a_command_that_arrives_after_shutdown_begins_nothing_and_takes_no_lease(event: str) -> None:
+    async with front() as f:
+        await running(f)
+        await f.connector.shutdown()
+        adjustment = servo.Adjustment(component_name="core", setting_name="replicas", value="6")
+        with pytest.raises(servo.EventAbortedError) as refused:
+            await (f.connector.adjust([adjustment]) if event == "adjust" else f.connector.measure())
+        assert refused.value.reason == "shutdown"
+        assert last_line(refused.value) == "run=none cost_usd=0.0000 duration_s=none"
+        assert not f.live.lease.held
+        assert f.world.target.count("submit") == 0
+        assert "staged.json" not in f.world.workspace.objects
+
+
+async def test_between_measurements_a_servo_waits_to_end_what_nobody_asks_for_and_stops_waiting_with_them() -> None:
+    async with front() as f:
+        await running(f)
+        waits = [f.connector._unasked._task]
+        f.world.clock.at(900.0, lambda: waits.append(f.connector._unasked._task))
+        await f.connector.measure()
+        waits.append(f.connector._unasked._task)
+        await f.connector.shutdown()
+        at_start, meanwhile, afterwards = waits
+        assert at_start.cancelled()
+        assert meanwhile is None
+        assert afterwards.cancelled(), "it was begun again, and ended with the servo"
+
+
+async def test_defects_are_answered_ever_further_apart_too() -> None:
+    async with front() as f:
+        await running(f)
+
+        async def broken() -> Any:
+            raise KeyError("ETag")
+
+        f.live.stage.current = broken  # type: ignore[method-assign]
+        began = f.world.clock.now()
+        for _ in range(4):
+            with pytest.raises(servo.EventError) as refused:
+                await f.connector.measure()
+            assert refused.value.reason == str(Reason.BUG)
+        assert f.world.clock.now() - began == 30.0 + 60.0 + 120.0
+
+
+async def test_hello_does_not_wait_for_a_workspace_that_is_slow() -> None:
+    async with front() as f:
+        assert await f.connector._breaker_state(0.0) == "not known: slow"
 
 
 async def test_shutdown_before_anything_was_used_touches_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from servo_emr.aws.door import Door
 from servo_emr.aws.ec2 import Ec2Target, gunzip_tail
 from servo_emr.cli.settings_file import load
-from servo_emr.domain.spec import ClusterSpec, NodeGroup, Role, RunKey, RunSpec
+from servo_emr.domain.spec import ClusterSpec, Market, NodeGroup, Role, RunKey, RunSpec
 from servo_emr.notebook.step import argv, bootstrap
 from tests.support.samples import KEY, SPEC
 from tests.support.simclock import SimClock
@@ -26,6 +27,9 @@ from tests.support.simclock import SimClock
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = Ec2Target(Door("us-east-1"), "us-east-1", SimClock())
 MODEL = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("emr", "service-2"), "emr")
+
+
+_ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
 
 
 def check_by_the_model(request: dict[str, Any]) -> None:
@@ -47,12 +51,12 @@ def test_the_sample_configurations_request_is_the_one_in_the_docs() -> None:
 
 
 specs = st.builds(
-    lambda core, count, task, subnets, tags, log, spark, wheels: replace(
+    lambda core, count, task, bid, subnets, tags, log, spark, wheels: replace(
         SPEC,
         groups=(
             SPEC.groups[0],
             NodeGroup(Role.CORE, core, count),
-            *([NodeGroup(Role.TASK, core, task)] if task is not None else []),
+            *([NodeGroup(Role.TASK, core, task, Market.SPOT, bid)] if task is not None else []),
         ),
         cluster=ClusterSpec(
             "emr-7.1.0",
@@ -67,6 +71,7 @@ specs = st.builds(
     st.sampled_from(["m5.xlarge", "r6gd.16xlarge", "u-12tb1.112xlarge"]),
     st.integers(1, 500),
     st.none() | st.integers(0, 20),
+    st.none() | st.floats(0.0001, 30.0),
     st.lists(st.sampled_from(["subnet-a", "subnet-b", "subnet-c"]), unique=True),
     st.dictionaries(st.text("abcXYZ:/ ", min_size=1, max_size=128), st.text(max_size=256), max_size=5),
     st.sampled_from([None, "s3://acme/logs", "s3://acme/logs/"]),
@@ -87,7 +92,14 @@ def test_every_request_is_valid_by_the_services_model_and_depends_on_nothing_but
     assert "{run}" not in json.dumps(request)
     groups = request["Instances"]["InstanceGroups"]
     assert {g["InstanceRole"]: g["InstanceCount"] for g in groups}.get("MASTER") == 1
-    assert all(g["InstanceCount"] > 0 and g["Market"] == "ON_DEMAND" for g in groups)
+    assert all(g["InstanceCount"] > 0 for g in groups)
+    asked = {_ROLES[group.role]: group for group in spec.groups}
+    for group in groups:
+        wanted = asked[group["InstanceRole"]]
+        assert group["Market"] == {"on-demand": "ON_DEMAND", "spot": "SPOT"}[wanted.market]
+        given = group.get("BidPrice")
+        assert (None if given is None else float(given)) == wanted.bid_usd
+        assert given is None or re.fullmatch(r"\d+\.\d+", given)
     chosen = request["Instances"].get("Ec2SubnetId")
     assert chosen in spec.cluster.subnet_ids if spec.cluster.subnet_ids else chosen is None
 
@@ -136,6 +148,7 @@ def test_the_tail_of_a_log_is_its_very_end(length: int, alphabet: str) -> None:
 def test_a_damaged_log_gives_what_can_be_read_and_says_so() -> None:
     whole = gzip.compress("".join(f"line {n * n}\n" for n in range(1000)).encode())
     assert "line" in gunzip_tail(whole[: len(whole) // 2], 64), "cut short"
+    assert gunzip_tail(gzip.compress(b"one ") + gzip.compress(b"two"), 64) == "one two", "all members"
     assert "damaged" in gunzip_tail(b"no gzip at all", 64)
     assert gunzip_tail(b"", 64) == ""
     assert gunzip_tail(gzip.compress(b"\xff\xfe end"), 64).endswith(" end")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import servo
 
-from servo_emr.answers import translated
+from servo_emr.answers import measurement, translated
 from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
 from servo_emr.domain.errors import Conflict, LaunchUnclear, Reason, Verdict, failure
@@ -43,6 +43,17 @@ def test_with_report_details_the_evidence_goes_too_and_the_last_line_stays_the_l
     assert CANARY in str(told)
     assert len(str(told)) < 10_000
     assert str(told).splitlines()[-1].startswith(f"run={RECORD.run_id} cost_usd=")
+
+
+@pytest.mark.parametrize("details", [False, True])
+def test_a_measurement_names_no_object_and_no_account_in_its_annotations(details: bool) -> None:
+    warnings = ("kept in s3://acme-servo/nightly/prices.json: denied for arn:aws:iam::123456789012:user/x (again)",)
+    cost = {**(RECORD.cost or {}), "basis": "list prices of s3://acme-servo/prices"}
+    notes = measurement(replace(RECORD, warnings=warnings, cost=cost), details).annotations
+    assert ("acme-servo" in str(notes), "123456789012" in str(notes)) == (details, details)
+    assert notes["run_id"] == RECORD.run_id
+    if not details:
+        assert notes["warnings"].startswith("kept in ... denied for ... (again)")
 
 
 def test_a_run_without_a_duration_and_a_refusal_without_a_run_say_so_in_the_last_line() -> None:

@@ -7,12 +7,32 @@ from dataclasses import replace
 import pytest
 
 from servo_emr.domain.errors import Verdict
-from servo_emr.domain.run import Cost, InstanceRow, JobEvidence, RunRecord, Timeline, Usage
+from servo_emr.domain.money import Cost
+from servo_emr.domain.run import InstanceRow, JobEvidence, RunRecord, Timeline, Usage, Volume
 from servo_emr.domain.spec import NodeGroup, Role, plain
-from servo_emr.lifecycle.figures import BUILT_IN, expected_seconds, figures, phases
+from servo_emr.lifecycle.figures import (
+    BUILT_IN,
+    PROVISIONING_S,
+    disturbed,
+    expected_provisioning,
+    expected_seconds,
+    figures,
+    phases,
+)
 from tests.support.samples import RUN_ID, SPEC, look, step_look
 
-COST = Cost(usd=0.5, ec2_usd=0.4, fee_usd=0.1, node_hours=2.5, job_usd=0.3, basis="test")
+ROOT = Volume("gp3", 15)
+COST = Cost(
+    usd=0.5,
+    billed_usd=0.75,
+    ec2_usd=0.55,
+    fee_usd=0.15,
+    fee_low_usd=0.1,
+    ebs_usd=0.05,
+    node_hours=2.5,
+    job_usd=0.3,
+    basis="test",
+)
 
 
 def usage(*created: float | None) -> Usage:
@@ -20,7 +40,7 @@ def usage(*created: float | None) -> Usage:
         InstanceRow(f"i-{n}", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(at))
         for n, at in enumerate(created)
     ]
-    return Usage("us-east-1", tuple(rows))
+    return Usage("us-east-1", tuple(rows), ROOT)
 
 
 def record(duration: float, verdict: Verdict = Verdict.SUCCEEDED, count: int = 4) -> RunRecord:
@@ -59,7 +79,7 @@ def test_a_step_that_ended_before_it_started_has_no_duration_and_breaks_nothing_
 def test_every_built_in_metric_has_a_value_when_everything_is_known() -> None:
     values, missing = figures(BUILT_IN, phases(SPEC, look(step_look()), usage(20.0)), COST, None)
     assert missing == {}
-    assert values["cost"] == values["billed_cost"] == 0.5
+    assert (values["cost"], values["billed_cost"]) == (0.5, 0.75)
     assert (values["job_cost"], values["node_hours"], values["duration"]) == (0.3, 2.5, 100.0)
     assert values.keys() == BUILT_IN.keys()
 
@@ -96,3 +116,48 @@ def test_the_expected_duration_is_the_median_of_like_runs_that_succeeded() -> No
     assert expected_seconds(SPEC, history) == 200.0
     assert expected_seconds(SPEC, history[3:]) == SPEC.job.expected_s
     assert expected_seconds(SPEC, []) == 1200.0
+
+
+def test_the_expected_provisioning_is_that_of_like_runs_too() -> None:
+    times = {"duration": 1.0, "provisioning_time": 200.0, "bootstrap_time": 100.0}
+    history = [replace(record(1.0), phases=times), record(1.0), replace(record(1.0, count=6), phases=times)]
+    assert expected_provisioning(SPEC, history) == 300.0
+    assert expected_provisioning(SPEC, history[1:]) == PROVISIONING_S
+
+
+def test_the_duration_of_several_repeats_is_their_median_and_there_is_none_while_one_is_not_known() -> None:
+    repeats = tuple(replace(SPEC.steps[0], repeat=n) for n in (1, 2, 3))
+    spec = replace(SPEC, steps=repeats, job=replace(SPEC.job, repeats=3))
+    ends = (150.0, 290.0, 390.0)
+    looks = [step_look(started=at, ended=end) for at, end in zip((100.0, 200.0, 300.0), ends, strict=True)]
+    assert phases(spec, look(*looks), None)["duration"] == 90.0
+    assert "duration" not in phases(spec, look(*looks[:2]), None)
+
+
+def test_nodes_that_were_lost_before_the_job_had_ended_disturb_a_run_and_later_ones_do_not() -> None:
+    def rows(*ends: tuple[float, str]) -> Usage:
+        lost = tuple(
+            InstanceRow(f"i-{n}", "m5.xlarge", "ig", market, "TERMINATED", Timeline(1.0, None, end))
+            for n, (end, market) in enumerate(ends)
+        )
+        return Usage("us-east-1", lost, ROOT)
+
+    seen = look(step_look(ended=200.0))
+    assert disturbed(rows((230.0, "SPOT"), (200.0, "ON_DEMAND")), seen) == ""
+    assert disturbed(rows((199.0, "ON_DEMAND")), seen) == "1 node lost before the job had ended"
+    assert disturbed(rows((150.0, "SPOT"), (199.0, "ON_DEMAND")), seen) == (
+        "2 nodes lost before the job had ended, 1 of them on spot"
+    )
+    assert disturbed(rows((150.0, "SPOT")), look(step_look(started=None, ended=None))) == ""
+
+
+def test_a_node_that_was_added_after_the_cluster_was_ready_disturbs_a_run_too() -> None:
+    def row(created: float, ended: float) -> InstanceRow:
+        return InstanceRow("i", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(created, created + 9.0, ended))
+
+    seen = look(step_look(ended=200.0))  # ready at 90
+    assert disturbed(Usage("us-east-1", (row(20.0, 260.0), row(90.0, 260.0), row(201.0, 260.0)), ROOT), seen) == ""
+    replaced = Usage("us-east-1", (row(20.0, 120.0), row(130.0, 260.0)), ROOT)
+    assert disturbed(replaced, seen) == (
+        "1 node lost before the job had ended; 1 node added after the cluster was ready"
+    )

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from servo_emr.domain.errors import ConfigurationError, OperatorError, Reason, RunError
-from servo_emr.domain.ports import Estimate, Finding, Preflight
+from servo_emr.domain.money import Estimate
+from servo_emr.domain.ports import Finding, Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState, StepState
 from servo_emr.lifecycle.guards import JOB_GRACE_S, Ceilings, admit, spent, within_budget
 from servo_emr.lifecycle.past import Past
@@ -15,12 +16,16 @@ from tests.support.samples import RUN_ID, SPEC, limited, look, step_look
 
 ESTIMATE = Estimate(
     usd_per_hour=1.2,
-    ec2_usd_per_hour=0.96,
+    ceiling_usd_per_hour=1.2,
+    ec2_usd_per_hour=0.9,
     fee_usd_per_hour=0.24,
+    ebs_usd_per_hour=0.06,
     primary_usd_per_hour=0.24,
     floor_usd=0.16,
     likely_usd=0.56,
     likely_s=1680.0,
+    high_usd=2.9,
+    high_s=8700.0,
     basis="test",
 )
 VCPUS = Preflight(vcpus={"m5.xlarge": 4})
@@ -104,6 +109,14 @@ def test_vcpus_that_could_not_be_asked_for_a_passing_reason_are_not_the_operator
 def test_a_run_cost_its_bill_and_without_one_the_running_total() -> None:
     assert spent(record(0.0, 0.5)) == 0.5
     assert spent(record(0.0, 0.25, billed=False)) == 0.25
+    assert spent(replace(record(0.0, 0.5), cost={"usd": 0.5, "billed_usd": 0.9})) == 0.9, "budgets count what was spent"
+
+
+def test_the_hourly_limit_counts_spot_nodes_at_the_most_that_may_be_paid_for_them() -> None:
+    spot = replace(ESTIMATE, usd_per_hour=0.6)
+    assert admit(limited(cost_per_hour=1.2), VCPUS, spot) == []
+    with pytest.raises(ConfigurationError, match=r"cost_per_hour = 1\.2"):
+        admit(limited(cost_per_hour=1.0), VCPUS, spot)
 
 
 @pytest.mark.parametrize(("limit", "refused"), [(None, False), (1.0, False), (0.75, True), (0.5, True)])
@@ -122,6 +135,7 @@ def test_the_days_budget_counts_the_runs_of_the_last_24_hours(limit: float | Non
 
 
 PENDING = look(step_look(StepState.PENDING, None, None), state=RunState.PROVISIONING)
+BOOTING = replace(PENDING, state=RunState.BOOTSTRAPPING)
 RUNNING = look(step_look(StepState.RUNNING, 400.0, None), state=RunState.RUNNING)
 
 
@@ -134,7 +148,9 @@ RUNNING = look(step_look(StepState.RUNNING, 400.0, None), state=RunState.RUNNING
         ({"deadline_s": 600.0}, RUNNING, 1001.0, Reason.DEADLINE),
         ({}, RUNNING, 400.0 + 7200.0 + JOB_GRACE_S + 1, Reason.JOB_TIMEOUT),
         ({"provisioning_s": 1200.0}, PENDING, 1201.0, Reason.CAPACITY),
-        ({"cost_per_run": 0.1}, PENDING, 301.0, Reason.COST_CEILING),
+        ({"cost_per_run": 0.1}, PENDING, 301.0, Reason.CAPACITY),
+        ({"max_cost_usd": 0.1}, PENDING, 301.0, Reason.MAX_COST),
+        ({"cost_per_run": 0.1}, BOOTING, 301.0, Reason.COST_CEILING),
     ],
 )
 def test_a_limit_is_passed_one_second_after_it_and_not_at_it(
@@ -146,6 +162,40 @@ def test_a_limit_is_passed_one_second_after_it_and_not_at_it(
     assert error is not None
     assert error.reason is reason
     assert ceilings.next_limit(seen, at - 1) <= 0.0 + 1e-9 or at - 1 + ceilings.next_limit(seen, at - 1) == at - 1
+
+
+def test_a_cluster_that_has_no_nodes_yet_is_given_up_for_its_cost_without_blaming_its_configuration() -> None:
+    ceilings = Ceilings(limited(cost_per_run=3.0), 0.0, 20.0)
+    assert ceilings.passed(PENDING, 539.0) is None
+    error, unseen = ceilings.passed(PENDING, 541.0), ceilings.passed(PENDING, 541.0, seen_at=300.0)
+    assert error is not None
+    assert (error.reason, "cost_per_run" in error.message) == (Reason.CAPACITY, True)
+    assert unseen is not None
+    assert unseen.reason is Reason.ENDPOINT, "it may have been provisioned since"
+
+
+def test_a_job_is_past_its_time_only_when_it_was_seen_running_past_it() -> None:
+    ceilings, limit = Ceilings(limited(), 0.0, RATE), 400.0 + 7200.0 + JOB_GRACE_S
+    assert ceilings.passed(RUNNING, limit + 1, seen_at=limit - 100.0) is None
+    assert ceilings.next_limit(RUNNING, limit + 1) == pytest.approx(JOB_GRACE_S - 1)
+    unseen = ceilings.passed(RUNNING, limit + JOB_GRACE_S + 1, seen_at=limit - 100.0)
+    assert unseen is not None
+    assert unseen.reason is Reason.ENDPOINT
+    seen = ceilings.passed(RUNNING, limit + 61, seen_at=limit + 60)
+    assert seen is not None
+    assert seen.reason is Reason.JOB_TIMEOUT
+
+
+def test_the_jobs_time_limits_hold_for_each_repeat_anew() -> None:
+    repeats = tuple(replace(SPEC.steps[0], repeat=n) for n in (1, 2))
+    spec = replace(SPEC, steps=repeats, job=replace(SPEC.job, repeats=2))
+    second = look(step_look(ended=7000.0), step_look(StepState.RUNNING, 7001.0, None), state=RunState.RUNNING)
+    ceilings = Ceilings(spec, 0.0, RATE)
+    assert ceilings.passed(second, 14_000.0) is None
+    error = ceilings.passed(second, 7001.0 + 7200.0 + JOB_GRACE_S + 1)
+    assert error is not None
+    assert error.reason is Reason.JOB_TIMEOUT
+    assert ceilings.job_started(second) == 100.0
 
 
 def test_the_next_limit_is_the_earliest_of_all() -> None:

@@ -11,7 +11,7 @@ from servo_emr.domain.errors import OperatorError, Reason, RunError, failure
 from servo_emr.lifecycle.launch import Launch, complete
 from tests.support.samples import KEY, SPEC
 from tests.support.scripted_target import NEVER, Script, ScriptedTarget, throttled
-from tests.support.simclock import SimClock
+from tests.support.simclock import START, SimClock
 
 
 def rig(script: Script) -> tuple[Launch, ScriptedTarget, list[str]]:
@@ -143,7 +143,7 @@ async def test_of_two_clusters_with_one_key_the_older_is_kept_and_the_other_is_e
     younger = target.launch(SPEC, KEY)
     target.script.failing_releases = failing((0, refused))
     launch = Launch(target, clock, lambda: None, warned.append)
-    kept = await launch.look_for(KEY, (5.0,))
+    kept = await launch.look_for(KEY, (5.0,), clock.now())
     assert kept == older, "and it is not lost when the other cannot be ended"
     assert any(younger.cluster_id in warning and "its end is asked for" in warning for warning in warned)
     await clock.sleep(5.0)
@@ -156,7 +156,7 @@ async def test_a_double_that_has_ended_is_left_in_peace() -> None:
     launch, target, warned = rig(Script(job=1.0))
     target.launch(SPEC, KEY)
     target.launch(SPEC, KEY)
-    kept = await launch.look_for(KEY, (5000.0,))
+    kept = await launch.look_for(KEY, (5000.0,), START)
     assert kept is not None
     assert target.count("release") == 0
     assert warned == []

@@ -8,10 +8,12 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from servo_emr.clock import elapsed
 from servo_emr.domain.errors import OperatorError, Reason, RunError
 from servo_emr.domain.ports import Document
 from servo_emr.lifecycle.lease import Holder, Lease
@@ -370,6 +372,98 @@ async def test_nobody_drives_a_workspace_that_nobody_has_ever_driven() -> None:
     async with a_rig() as rig:
         assert not await rig.lease().driven()
         assert "lease.json" not in rig.workspace.objects, "and to ask writes nothing"
+
+
+class Wrong(MemoryWorkspace):
+    """Answers one write as nobody should."""
+
+    broken = False
+
+    async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
+        if self.broken:
+            self.broken = False
+            raise KeyError("ETag")
+        return await super().write(name, body, expected)
+
+
+async def test_an_error_that_nobody_foresaw_is_warned_of_and_the_lease_is_renewed_the_next_time() -> None:
+    workspace = Wrong()
+    async with a_rig(workspace) as rig:
+        lease = rig.lease()
+        await lease.take(wait=True)
+        workspace.broken = True
+        await rig.clock.advance(31.0)
+        assert any("could not be renewed: KeyError('ETag')" in warning for warning in rig.warned)
+        await rig.clock.advance(600.0)
+        lease.must_be_fresh()
+        assert lease.held
+
+
+async def test_a_lease_that_nobody_renews_any_more_is_not_held() -> None:
+    async with a_rig() as rig:
+        lease = rig.lease()
+        await lease.take(wait=True)
+        rig.kill(lease)
+        await rig.clock.advance(0.0)
+        assert not lease.held, "so that the next measurement takes it again"
+        await lease.give_back()
+
+
+class Dial:
+    """A clock whose time of day somebody sets, while `elapsed` goes on as time does."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock, self.set_by = clock, 0.0
+
+    def now(self) -> float:
+        return self._clock.now() + self.set_by
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+
+@pytest.mark.parametrize("step", [-7200.0, -60.0, 60.0, 7200.0], ids=lambda step: f"{step:.0f} s")
+async def test_whoever_sets_the_clock_takes_no_lease_from_the_living_and_makes_none_look_fresh(step: float) -> None:
+    async with a_rig() as rig:
+        dial = Dial(rig.clock)
+
+        def lease(holder: Holder) -> Lease:
+            one = Lease(rig.workspace, dial, holder, lambda other: True, rig.warned.append, rig.clock.now)
+            rig._leases.append(one)
+            return one
+
+        driver, waiter = lease(A), lease(B)
+        await driver.take(wait=True)
+        waiting = asyncio.create_task(waiter.take(wait=True))
+        await rig.clock.advance(10.0)
+        dial.set_by = step
+        await rig.clock.advance(10.0)
+        assert not waiting.done()
+        driver.must_be_fresh()
+        await rig.clock.advance(20.0)
+        assert (await rig.document())["renewed_at"] == START + 30.0 + step, "people read it by the clock on the wall"
+        rig.workspace.down = True
+        await rig.clock.advance(46.0)
+        dial.set_by = 0.0
+        with pytest.raises(OperatorError, match="not fresh"):
+            driver.must_be_fresh()
+        waiting.cancel()
+        await asyncio.wait({waiting})
+
+
+def test_elapsed_time_does_not_go_back() -> None:
+    earlier = elapsed()
+    assert 0.0 < earlier <= elapsed()
+
+
+def test_a_living_process_that_the_kernel_does_not_tell_of_is_taken_for_the_holder(tmp_path: Path) -> None:
+    parent = replace(me(), pid=os.getppid(), started="12345")
+    assert not lives(parent), "another process has its id now"
+    assert lives(parent, processes=tmp_path), "hidden: it is there, and it may be the holder"
+    (tmp_path / str(parent.pid) / "stat").mkdir(parents=True)
+    assert lives(parent, processes=tmp_path), "and so when its file cannot be read"
+    for pid in (0, -1, 2**22 + 1, 2**70):
+        assert not lives(replace(parent, pid=pid), processes=tmp_path)
 
 
 def test_this_process_lives_and_another_with_its_reused_id_does_not() -> None:

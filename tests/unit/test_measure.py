@@ -77,7 +77,9 @@ FAILURES: dict[str, tuple[Script, dict[str, Any], Callable[[str], bytes | None],
     "the kernel dies": (
         Script(),
         {},
-        lambda run_id: result_json(run_id, "failed", cell_index=0, ename="DeadKernelError", kernel_died=True),
+        lambda run_id: result_json(
+            run_id, "failed", cell_index=0, ename="DeadKernelError", kernel_died=True, kernel_exit=-9
+        ),
         Reason.OUT_OF_MEMORY,
     ),
     "the ceiling is passed": (Script(job=NEVER), {"cost_per_run": 0.5}, result_json, Reason.COST_CEILING),

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.support.measuring import Fate, World
 from tests.support.memory import MemoryWorkspace
 from tests.support.samples import SPEC, limited
 from tests.support.scripted_target import NEVER, Script, throttled
+from tests.support.simclock import START
 
 OTHER = limited(nodes=20)
 REFUSAL = Preflight((Finding(Reason.TYPE_UNSUPPORTED, "m5.xlarge is not supported.", True),))
@@ -92,7 +92,7 @@ async def test_a_run_of_equal_identity_is_adopted_with_its_cluster_and_paid_once
 
 async def test_an_adopted_run_whose_cluster_was_never_recorded_is_found_by_its_key() -> None:
     world = World(Script(visible_after=120.0))
-    assert await world.die(Fate.killed(18, after=True), "first") is None
+    assert await world.die(Fate.killed_at("submit", after=True), "first") is None
     assert world.workspace.the_record().cluster_id is None
     assert world.target.alive == ["j-0001"]
     outcome = await world.run(cmd_uid="second")
@@ -103,7 +103,7 @@ async def test_an_adopted_run_whose_cluster_was_never_recorded_is_found_by_its_k
 
 async def test_an_adopted_run_that_was_never_launched_is_launched_under_its_own_id() -> None:
     world = World()
-    assert await world.die(Fate.killed(18), "first") is None
+    assert await world.die(Fate.killed_at("submit"), "first") is None
     intent = world.workspace.the_record()
     outcome = await world.run(cmd_uid="second")
     assert outcome.error is None
@@ -137,6 +137,33 @@ async def test_an_adopted_run_answers_for_the_metrics_of_the_one_who_asks_now() 
     assert outcome.error is None
     assert outcome.record.metrics.keys() == {"duration", "node_hours"}
     assert all(name in outcome.record.units for name in outcome.record.metrics)
+
+
+async def test_a_run_is_adopted_though_its_cluster_cannot_be_looked_at_at_first() -> None:
+    world = World()
+    await killed_at(world, 900.0)
+    until = world.clock.now() - START + 60.0
+    world.target.script.failing_looks = lambda age: throttled() if age < until else None
+    outcome = await world.run(cmd_uid="second")
+    assert (outcome.error, outcome.record.recovered) == (None, True)
+    assert world.target.count("submit") == 1
+
+
+async def test_a_run_that_has_its_cluster_is_adopted_though_its_files_could_not_be_made_again() -> None:
+    world = World()
+    await killed_at(world, 900.0)
+    reads, read = list[str](), world.workspace.read
+
+    async def once(uri: str) -> bytes:
+        reads.append(uri)
+        if len(reads) > 1:
+            raise failure(Reason.ENDPOINT, "S3 is out of reach.")
+        return await read(uri)
+
+    world.workspace.read = once  # type: ignore[method-assign]
+    outcome = await world.run(cmd_uid="second")
+    assert (outcome.error, outcome.record.recovered) == (None, True)
+    assert len(reads) == 1
 
 
 @pytest.mark.parametrize("at", [1.0, 900.0])
@@ -442,15 +469,18 @@ async def test_a_run_that_was_stopped_counts_as_money_without_a_measurement() ->
     assert await failing_runs(world, 1, limited(unproductive_spend=1.0)) == [Reason.BREAKER]
 
 
-async def test_the_run_that_is_under_way_can_be_named() -> None:
-    world = World()
+async def test_what_a_person_must_do_by_hand_names_the_cluster_or_the_launch_that_is_under_way() -> None:
+    world = World(Script(unclear="made", visible_after=100.0))
     servo = world.servo()
-    named: list[Any] = []
-    world.clock.at(900.0, lambda: named.append(servo.cluster))
-    assert servo.cluster is None
-    await servo.run(world.order(), world.tell)
-    assert [handle.cluster_id for handle in named] == ["j-0001"]
-    assert servo.cluster is None
+    said: list[str] = []
+    for at in (40.0, 900.0):
+        world.clock.at(at, lambda: said.append(servo.by_hand()))
+    outcome = await servo.run(world.order(), world.tell)
+    launching, running = said
+    assert f"look for 'servo-emr cafe0123 {outcome.record.run_id}'" in launching
+    assert "servo-emr sweep --yes" in launching
+    assert running == "To end the cluster: aws emr terminate-clusters --region us-east-1 --cluster-ids j-0001"
+    assert "servo-emr sweep" in servo.by_hand()
 
 
 async def test_a_person_who_protects_a_cluster_cannot_have_it_forgotten() -> None:

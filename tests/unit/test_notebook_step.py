@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from servo_emr.notebook.step import NotANotebook, argv, artefacts, bootstrap, check_notebook, job_document
+from servo_emr.notebook.step import NotANotebook, argv, artefacts, bootstrap, check_notebook, job_document, name
 
 PYTHON = "/home/hadoop/servo-emr/bin/python"
 
@@ -21,11 +21,10 @@ def notebook(*cells: tuple[str, str, list[str]], **metadata: Any) -> bytes:
     return json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": made}).encode()
 
 
-def test_with_spark_the_notebook_runs_under_spark_submit_with_the_configured_options() -> None:
-    assert argv(("Hadoop", "Spark"), {"spark.executor.memory": "2g"}) == (
+def test_with_spark_the_notebook_runs_under_spark_submit() -> None:
+    assert argv(("Hadoop", "Spark")) == (
         "spark-submit", "--deploy-mode", "client",
         "--conf", f"spark.pyspark.driver.python={PYTHON}",
-        "--conf", "spark.executor.memory=2g",
         "{run}/run_notebook.py", "{run}/job.json",
     )  # fmt: skip
 
@@ -34,9 +33,13 @@ def test_without_spark_plain_python_runs_the_runner_beside_its_environment() -> 
     assert argv(()) == (PYTHON, "/home/hadoop/servo-emr/run_notebook.py", "{run}/job.json")
 
 
-def test_spark_options_without_spark_are_refused() -> None:
-    with pytest.raises(ValueError, match="need Spark"):
-        argv(("Hadoop",), {"spark.executor.memory": "2g"})
+@pytest.mark.parametrize("applications", [(), ("Spark",)])
+def test_every_repeat_has_a_job_of_its_own_and_is_named_for_people(applications: tuple[str, ...]) -> None:
+    assert [argv(applications, repeat)[-1] for repeat in (1, 2)] == ["{run}/job.json", "{run}/job-2.json"]
+    assert [name(1, 1), name(1, 2), name(2, 2)] == ["notebook", "notebook 1 of 2", "notebook 2 of 2"]
+    document = job_document("20261120t101530-0123abcd", "s3://w/x", {}, None, 60, 2)
+    assert document["result"] == "s3://w/x/result-2.json"
+    assert document["input"] == "s3://w/x/input.ipynb"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,7 @@ def test_the_bootstrap_action_learns_the_runs_folder_and_the_wheels(wheels: str 
 
 def test_the_job_document_names_every_place_under_the_runs_folder() -> None:
     document = job_document("20261120t101530-0123abcd", "s3://w/x/runs/20261120t101530-0123abcd/", {"a": 1}, None, 60)
-    places = {name: document.pop(name) for name in ("input", "output", "result", "progress")}
+    places = {place: document.pop(place) for place in ("input", "output", "result", "progress")}
     folder = "s3://w/x/runs/20261120t101530-0123abcd"
     assert places == {
         "input": f"{folder}/input.ipynb",
@@ -70,10 +73,10 @@ def test_everything_that_step_and_bootstrap_action_use_is_shipped() -> None:
         "run_notebook.py", "servo_emr_child.py", "servo_emr_processes.py", "bootstrap.sh", "constraints.txt",
     }  # fmt: skip
     copied = shipped["bootstrap.sh"].decode()
-    assert all(name in copied for name in shipped)
+    assert all(shipped_name in copied for shipped_name in shipped)
 
 
-def test_a_notebook_tells_its_kernel_and_the_parameters_that_it_takes() -> None:
+def test_a_notebook_tells_the_parameters_that_it_takes() -> None:
     facts = check_notebook(
         notebook(
             ("markdown", "# Title", []),
@@ -82,13 +85,13 @@ def test_a_notebook_tells_its_kernel_and_the_parameters_that_it_takes() -> None:
             kernelspec={"name": "python3", "display_name": "Python 3"},
         )
     )
-    assert (facts.cells, facts.kernel, facts.has_parameters_cell) == (3, "python3", True)
+    assert facts.has_parameters_cell
     assert facts.parameters == ("a", "b", "c", "d", "e")
 
 
 def test_a_notebook_without_a_parameters_cell_takes_none() -> None:
     facts = check_notebook(notebook(("code", "a = 1", [])))
-    assert (facts.kernel, facts.has_parameters_cell, facts.parameters) == (None, False, ())
+    assert (facts.has_parameters_cell, facts.parameters) == (False, ())
 
 
 def test_parameters_that_are_no_python_are_unknown_and_not_none() -> None:
@@ -98,7 +101,7 @@ def test_parameters_that_are_no_python_are_unknown_and_not_none() -> None:
 def test_a_notebook_of_an_old_format_is_read_too() -> None:
     old = {"input": "a = 1", "cell_type": "code", "outputs": [], "language": "python", "metadata": {}}
     body = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": [old]}]}
-    assert check_notebook(json.dumps(body).encode()).cells == 1
+    assert check_notebook(json.dumps(body).encode()).parameters == ()
 
 
 @pytest.mark.parametrize(

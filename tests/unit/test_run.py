@@ -125,8 +125,25 @@ def test_measured_steps_are_found_by_position_even_when_another_step_looks_the_s
     twin = Step("notebook", SPEC.steps[0].argv, measured=False)
     spec = replace(SPEC, steps=(twin, SPEC.steps[0]))
     looks = (step_look(started=0.0, ended=50.0, step_id="s-1"), step_look(started=60.0, ended=90.0, step_id="s-2"))
-    assert measured_intervals(spec, looks) == [(60.0, 90.0)]
-    assert measured_seconds(spec, looks) == 30.0
+    assert measured_intervals(spec, looks) == [[(60.0, 90.0)]]
+    assert measured_seconds(spec, looks) == [30.0]
+
+
+def test_each_repeat_has_a_duration_of_its_own_and_overlapping_steps_of_one_count_once() -> None:
+    step = SPEC.steps[0]
+    steps = (step, replace(step, repeat=2), replace(step, repeat=2))
+    spec = replace(SPEC, steps=steps, job=replace(SPEC.job, repeats=2))
+    looks = tuple(
+        step_look(started=started, ended=ended, step_id=f"s-{started}")
+        for started, ended in ((0.0, 50.0), (60.0, 90.0), (70.0, 100.0))
+    )
+    assert measured_seconds(spec, looks) == [50.0, 40.0]
+    assert measured_seconds(spec, looks[:2]) is None, "the last step has not ended: there is no number yet"
+
+
+def test_a_repeat_without_a_measured_step_is_no_spec() -> None:
+    with pytest.raises(ValueError, match="every repeat of the job has a measured step"):
+        replace(SPEC, job=replace(SPEC.job, repeats=2))
 
 
 @pytest.mark.parametrize(("started", "ended"), [(None, None), (10.0, None), (None, 10.0)])

@@ -41,8 +41,9 @@ def test_a_dotenv_file_of_the_working_folder_counts_as_it_does_for_servo(
         (b"a: 1\n---\nb: 2\n", "not YAML"),
         (b"", "has no section 'emr:'"),
         (b"- emr\n", "has no section 'emr:'"),
-        (b"emr:\n", "has no section 'emr:'"),
-        (b"emr: text\n", "has no section 'emr:'"),
+        (b"emr:\n", "emr: is empty, and must be a mapping of keys"),
+        (b"emr: text\n", "emr: is 'text', and must be a mapping of keys"),
+        (b"emr: [a]\n", "emr: is a list, and must be a mapping of keys"),
     ],
 )
 def test_what_is_no_configuration_is_one_message_with_its_path(tmp_path: Path, text: bytes, words: str) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from servo_emr.domain.errors import ConfigurationError, Conflict, OperatorError, Reason, RunError
+from servo_emr.domain.errors import ConfigurationError, OperatorError, Reason
 from servo_emr.domain.ports import Finding, Preflight
 from servo_emr.domain.spec import Role
-from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.stage import Stage
 from servo_emr.pricing.book import RateBook
 from servo_emr.pricing.table import TablePrices
@@ -19,13 +18,12 @@ from tests.support.memory import MemoryWorkspace
 from tests.support.samples import SPACE, limited
 from tests.support.scripted_target import Script, ScriptedTarget
 from tests.support.simclock import SimClock
-from tests.unit.test_run import RECORD
 
 
 def stage(workspace: MemoryWorkspace, script: Script | None = None, **limits: Any) -> tuple[Stage, ScriptedTarget]:
     clock = SimClock()
     target = ScriptedTarget(clock, script)
-    return Stage(target, workspace, RateBook([TablePrices()]), clock, SPACE, limited(**limits)), target
+    return Stage(target, workspace, RateBook([TablePrices()], clock=clock), clock, SPACE, limited(**limits)), target
 
 
 async def test_what_was_adjusted_is_what_the_next_servo_finds() -> None:
@@ -117,34 +115,3 @@ async def test_two_who_never_stop_writing_are_a_matter_for_the_operator() -> Non
     with pytest.raises(OperatorError, match=r"staged\.json keeps being changed") as refused:
         await stage(workspace)[0].adjust([("core.replicas", 6)])
     assert refused.value.reason is Reason.LEASE
-
-
-async def test_a_diary_writes_over_what_a_lost_answer_left_and_says_so() -> None:
-    workspace, said = MemoryWorkspace(), list[str]()
-    diary = Diary(workspace, SimClock(), RECORD, said.append)
-    await diary.intend()
-    await workspace.save(RECORD, "v1")
-    diary.note(message="the end")
-    assert await diary.close()
-    assert workspace.the_record().message == "the end"
-    assert "written over" in said[0]
-
-
-async def test_a_diary_tries_again_for_a_minute_and_then_says_that_it_could_not() -> None:
-    workspace, clock, said = MemoryWorkspace(), SimClock(), list[str]()
-    diary = Diary(workspace, clock, RECORD, said.append)
-    workspace.down = True
-    clock.at(15.0, lambda: setattr(workspace, "down", False))
-    assert await diary.close()
-    workspace.down = True
-    assert not await diary.close()
-    assert said
-    with pytest.raises(RunError):
-        await diary.intend()
-
-
-async def test_an_intent_that_somebody_else_has_written_is_a_conflict() -> None:
-    workspace = MemoryWorkspace()
-    await workspace.save(RECORD, None)
-    with pytest.raises(Conflict):
-        await Diary(workspace, SimClock(), RECORD, [].append).intend()

@@ -6,7 +6,7 @@ whole nightly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +72,6 @@ def numbered(number: int) -> Callable[[Call], bool]:
 def in_the_window(case: Case) -> bool:
     """Whether the crash came between writing down that a run answers and answering: that may cost one run."""
     return case.when == "after" and case.launches == 2
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with staged(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 SAMPLE: dict[str, tuple[When, Callable[[Call], bool]]] = {

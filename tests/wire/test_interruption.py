@@ -16,15 +16,9 @@ from tests.support.persistent import PersistentOptimizer
 from tests.support.promise import alive, broken
 from tests.support.proxy import Call, When, named
 from tests.support.servo import command, until
-from tests.support.stage import Scene, Stage, staged
+from tests.support.stage import Scene, Stage
 
 WANTED = ["duration", "cost"]
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with staged(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 def seconds_of_the_step(stage: Stage, cluster_id: str) -> float:

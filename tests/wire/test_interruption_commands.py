@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tests.support.oneshot import OneShot
 from tests.support.promise import ALIVE
 from tests.support.proxy import Call, named
 from tests.support.servo import command
-from tests.support.stage import BUCKET, Stage, clusters_of, records_of, staged
+from tests.support.stage import BUCKET, Stage, clusters_of, records_of
 
 COMMANDS = {
     "servo measure": ("servo", "measure", "duration"),
@@ -22,12 +21,6 @@ COMMANDS = {
 }
 ID = "0a1b2c3d"
 OURS = ("20261120t101112-aaaaaaaa", "20261120t101113-bbbbbbbb")
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with staged(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -34,15 +34,9 @@ METRICS = {
     "speed": "rps",
 }
 CONFIGURED = ["primary.inst_type=m5.xlarge", "core.inst_type=m5.xlarge", "core.replicas=2"]
+LAW = ("--model", "a=300,b=0,c=0,d=0")
 # Nobody listens on the discard port.
 NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    with EmulatorProcess("--model", "a=300,b=0,c=0,d=0", speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,24 +13,11 @@ from tests.support.emulator import EmulatorProcess
 from tests.support.optimizer import adjust, describe, measure
 from tests.support.servo import until
 
+# Its steps take days of W, so that W goes on while a notebook sleeps.
+LAW = ("--model", "a=1000000,b=0,c=0,d=0")
 SLEEPING = {"parameters": {"mode": "sleep"}}
 # Days of W: a notebook that sleeps is ended by what the test does, and by nothing else.
 ENDLESS = {"job.timeout": "400h", "job.expected_duration": "1h"}
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    """Its steps take days of W, so that W goes on while a notebook sleeps."""
-    empty = tmp_path_factory.mktemp("empty")
-    with EmulatorProcess("--model", "a=1000000,b=0,c=0,d=0", speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

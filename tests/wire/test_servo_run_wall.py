@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,19 +11,7 @@ from tests.support.conversation import Conversation, converse
 from tests.support.emulator import EmulatorProcess
 from tests.support.optimizer import measure
 
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    with EmulatorProcess(durations="wall", speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
+LAW = None
 
 
 @pytest.fixture(scope="module")

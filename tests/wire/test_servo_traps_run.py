@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from tests.support.persistent import PersistentOptimizer
 from tests.support.promise import alive
 from tests.support.proxy import named
 from tests.support.servo import until
-from tests.support.stage import Stage, staged
+from tests.support.stage import Stage
 
 
 class OutOfStep(PersistentOptimizer):
@@ -32,12 +31,6 @@ class OutOfStep(PersistentOptimizer):
             reply, self._reply = self._reply, None
             return reply
         return answer
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with staged(tmp_path_factory.mktemp("stage")) as found:
-        yield found
 
 
 REPLIES: dict[str, dict[str, Any]] = {

@@ -39,11 +39,23 @@ def input_places(before: list[Any], after: list[Any]) -> list[int | None]:
 
 
 class Course:
-    """Where papermill is: `places` as `input_places` gives them, `at` the index of the cell that runs."""
+    """Where papermill is: `places` as `input_places` gives them, `at` the index of the cell that runs; its kernel."""
 
     def __init__(self) -> None:
         self.places: list[int | None] = []
         self.at: int | None = None
+        self.manager: Any = None
+        self.kernel: Any = None
+
+    def meet_kernel(self) -> None:
+        """Keeps hold of the kernel's process while there is one: jupyter_client forgets it once it has ended."""
+        if self.kernel is None:
+            self.kernel = getattr(getattr(self.manager, "provisioner", None), "process", None)
+
+    def kernel_exit(self) -> int | None:
+        """How the kernel ended: its exit status, -n for signal n; None when nobody can tell."""
+        status = None if self.kernel is None else self.kernel.poll()
+        return status if isinstance(status, int) else None
 
     def place(self, index: int | None) -> int | None:
         return None if index is None else self.places[index]
@@ -51,7 +63,13 @@ class Course:
 
 def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
     """Papermill's own engine, which also tells where it is, and marks each cell with its index in the input."""
+    from jupyter_client.manager import AsyncKernelManager
     from papermill.engines import NBClientEngine
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            course.manager = self
 
     class Engine(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
         @classmethod
@@ -65,12 +83,13 @@ def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
 
             def cell_start(cell: Any, cell_index: int, **more: Any) -> Any:
                 course.at = cell_index
+                course.meet_kernel()
                 tell({"cell_index": course.place(cell_index)})
                 return papermills_own(cell, cell_index, **more)
 
             nb_man.cell_start = cell_start
             try:
-                return super().execute_managed_notebook(nb_man, kernel_name, **options)
+                return super().execute_managed_notebook(nb_man, kernel_name, kernel_manager_class=Manager, **options)
             except Exception:
                 # Otherwise papermill calls this cell and all that follow completed: a dead kernel looks like success.
                 if course.at is not None:
@@ -96,6 +115,7 @@ def outcome(
     trace: object = "",
     cell_index: int | None = None,
     kernel_died: bool = False,
+    kernel_exit: int | None = None,
 ) -> Message:
     return {
         "status": status,
@@ -104,6 +124,7 @@ def outcome(
         "evalue": bounded(evalue, VALUE_LIMIT),
         "traceback": bounded(trace, TRACEBACK_LIMIT),
         "kernel_died": kernel_died,
+        "kernel_exit": kernel_exit,
     }
 
 
@@ -119,7 +140,8 @@ def run_papermill(job: Message, tell: Tell) -> Message:
             return outcome("failed", cell.ename, cell.evalue, "\n".join(cell.traceback), course.place(cell.cell_index))
         died = name == "DeadKernelError"
         place = course.place(course.at)
-        return outcome("failed" if died else "error", name, error, traceback.format_exc(), place, died)
+        status = course.kernel_exit() if died else None
+        return outcome("failed" if died else "error", name, error, traceback.format_exc(), place, died, status)
     for place, cell in zip(course.places, notebook.cells):
         for output in cell.get("outputs", ()):
             if output.output_type == "error":  # papermill lets sys.exit(0) pass, and the cells after it did not run
