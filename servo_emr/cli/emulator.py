@@ -1,32 +1,45 @@
 """`servo-emr emulator`: the embedded EMR endpoint as a process of its own. What it does is in servo_emr.emulator."""
 
+import ipaddress
 import math
 import os
 import re
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional, Union
 
 import typer
 
-from servo_emr.emulator.durations import Ernest, parse_coefficients
-from servo_emr.emulator.settings import Data, Settings
+from servo_emr.emulator.settings import LOOPBACK, Data, Settings
+from servo_emr.emulator.world.durations import Ernest, parse_coefficients
+from servo_emr.emulator.world.replay import Runtimes, load_runtimes
 
 __all__ = ["emulator"]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_REPLAY = "replay:"
+_REAL = "means nothing with --durations wall"
 
 
 def emulator(
-    port: int = typer.Option(0, help="Port on 127.0.0.1; 0 takes a free one."),
+    port: int = typer.Option(0, help="Port; 0 takes a free one."),
+    host: str = typer.Option(LOOPBACK, help="IPv4 address to listen on; 0.0.0.0: all. Others then run what they like."),
     speed: float = typer.Option(1.0, help="Emulated seconds a real second; 0: only POST /_emulator/clock moves it."),
-    durations: str = typer.Option("wall", help="wall: what it really takes here. model: by a stated law."),
-    model: str = typer.Option("", help="Coefficients of the law in seconds, e.g. a=60,b=8000,c=10,d=2."),
-    noise: float = typer.Option(0.02, help="Relative standard deviation of durations under the law."),
+    durations: str = typer.Option(
+        "wall", help="wall: as here. model: by a stated law. replay:FILE[#COLUMN=VALUE,...]: by a table of runtimes."
+    ),
+    model: str = typer.Option("", help="Coefficients of the law, e.g. a=60,b=8000,c=10,d=2,w=16,k=4,f=0.25."),
+    noise: Optional[float] = typer.Option(None, help="Relative standard deviation under the law; default 0.02."),
+    no_execute: bool = typer.Option(False, "--no-execute", help="With model or replay: only time steps, run nothing."),
     seed: Optional[str] = typer.Option(None, help="Makes ids and chance repeatable; random when not given."),
-    process_cap: str = typer.Option("30m", help="Under the law, a process that really runs longer is killed."),
+    process_cap: Optional[str] = typer.Option(
+        None, help="With model or replay, a process that really runs longer is killed; default 30m."
+    ),
     cores: int = typer.Option(min(2, os.cpu_count() or 1), help="Cores that a node's Spark uses."),
     region: str = typer.Option("us-east-1", help="Region of the buckets that --data makes; clusters may be in any."),
     data: list[str] = typer.Option([], help="s3://BUCKET/PREFIX=FOLDER: its files are there at the start. Repeatable."),
+    faults: Optional[Path] = typer.Option(None, help="What goes wrong, from the start: a YAML file (docs/faults.md)."),
+    prices: list[Path] = typer.Option([], help="List prices of one region, for AWS's price list. Repeatable."),
+    spot_prices: Optional[Path] = typer.Option(None, help="Spot prices over time; without, invented from --prices."),
     with_parent: bool = typer.Option(False, "--with-parent", help="End when the process that started this has ended."),
 ) -> None:
     """Run an emulated EMR endpoint: point any EMR client at it with AWS_ENDPOINT_URL.
@@ -35,42 +48,84 @@ def emulator(
     """
     if not 0 <= port <= 65535:
         _fail(f"--port {port}: a port is 0 to 65535")
+    how = _durations(durations, model)
+    given: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if noise is not None:
+        if not isinstance(how, Ernest):
+            _fail(f"--noise {noise:g}: is the law's, and means nothing without --durations model")
+        given["noise"] = _at_least_zero("--noise", noise)
+    if process_cap is not None:
+        if how is None or no_execute:
+            _fail(f"--process-cap {process_cap}: {_REAL if how is None else 'means nothing with --no-execute'}")
+        given["process_cap"] = _seconds("--process-cap", process_cap)
+    if no_execute and how is None:
+        _fail(f"--no-execute: {_REAL}: a step that does not run has no real duration; use model or replay:FILE")
+    if spot_prices is not None and not prices:
+        _fail("--spot-prices: needs --prices too, since a request without a bid price bids the list price")
     settings = Settings(
         port=port,
+        host=_address(host),
         speed=_at_least_zero("--speed", speed),
-        law=_law(durations, model),
-        noise=_at_least_zero("--noise", noise),
-        process_cap=_seconds("--process-cap", process_cap),
+        durations=how,
+        execute=not no_execute,
         cores=cores if cores >= 1 else _fail(f"--cores {cores}: at least 1"),
         region=region,
         data=[_data(text) for text in data],
         with_parent=with_parent,
-        **({} if seed is None else {"seed": seed}),
+        **given,
+        **_files(faults, prices, spot_prices),
     )
+    raise typer.Exit(_run(settings))
+
+
+def _run(settings: Settings) -> int:
     try:
         from servo_emr.emulator.app import run  # moto and all that it needs: only now, and only here
     except ModuleNotFoundError as error:
         _fail(f"the emulator needs the package {error.name!r}: pip install 'servo-emr[emulator]'", 1)
     try:
-        status = run(settings)
+        return run(settings)
     except OSError as error:
-        _fail(f"the emulator cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port, or 0", 1)
+        place = f"{settings.host}:{settings.port}"
+        remedy = "choose another --port, or 0" + ("" if settings.host == LOOPBACK else ", or another --host")
+        _fail(f"the emulator cannot listen on {place}: {error.strerror}; {remedy}", 1)
     except ValueError as error:
         _fail(f"--data: {error}")
-    raise typer.Exit(status)
 
 
-def _law(durations: str, model: str) -> Optional[Ernest]:
-    if durations not in {"wall", "model"}:
-        _fail(f"--durations {durations}: wall or model")
-    if durations == "wall":
-        if model:
-            _fail(f"--model {model}: means nothing with --durations wall")
-        return None
+def _durations(durations: str, model: str) -> Union[Ernest, Runtimes, None]:
+    replayed = durations.removeprefix(_REPLAY) if durations.startswith(_REPLAY) else None
+    if durations not in {"wall", "model"} and not replayed:
+        _fail(f"--durations {durations}: wall, model or replay:FILE")
+    if model and durations != "model":
+        _fail(f"--model {model}: means nothing without --durations model")
     try:
-        return parse_coefficients(model)
+        if replayed:
+            return load_runtimes(replayed)
+        return parse_coefficients(model) if durations == "model" else None
     except ValueError as error:
-        _fail(f"--model {model}: {error}")
+        _fail(f"--durations {_REPLAY}{error}" if replayed else f"--model {model}: {error}")
+
+
+def _files(faults: Optional[Path], prices: list[Path], spot_prices: Optional[Path]) -> dict[str, Any]:
+    """The settings that files hold. Their readers are imported only where there is something to read."""
+    found: dict[str, Any] = {}
+    try:
+        if faults is not None:
+            from servo_emr.emulator.faults.set import load_faults
+
+            found["faults"] = load_faults(faults.expanduser())
+        if prices:
+            from servo_emr.emulator.prices.table import load_prices
+
+            found["prices"] = load_prices(*(path.expanduser() for path in prices))
+        if spot_prices is not None:
+            from servo_emr.emulator.prices.spot_prices import load_history
+
+            found["spot_history"] = load_history(spot_prices.expanduser())
+    except ValueError as error:
+        _fail(str(error))
+    return found
 
 
 def _data(text: str) -> Data:
@@ -84,6 +139,13 @@ def _data(text: str) -> Data:
             bucket, _, prefix = uri.removeprefix("s3://").partition("/")
             return Data(bucket, prefix, Path(folder).expanduser())
     return _fail(f"--data {text}: there is no folder {places[0][1]}")
+
+
+def _address(host: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(LOOPBACK if host == "localhost" else host))
+    except ValueError:
+        _fail(f"--host {host}: an IPv4 address of this machine, or 0.0.0.0 for all of them")
 
 
 def _seconds(option: str, text: str) -> float:

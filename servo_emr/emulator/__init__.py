@@ -4,14 +4,13 @@ Closed: nothing here imports another package of servo_emr, and only `servo_emr.c
 documents and states, never ours. Everybody else reaches it over HTTP, as they reach AWS.
 
     app       the composition root of one emulator process (settings)
-    server    HTTP/1.1 on loopback; router: who answers which request
-    emr       EMR's wire protocol (operations, launch, answers, shapes, pages, errors)
-    admin     clock, calls, state, faults; calls, naming: what was called; faults: what goes wrong on demand
-    region    types, releases, roles, subnets; s3: moto's S3, its conditional writes, log objects
-    driver    real time and real processes on one side, the world on the other; clock: W as a function of real time
-    world     the clusters: a discrete-event simulation on W, without I/O (lifecycle, records, events, timing,
-              durations, mishaps, spot, ids)
-    stage     the world's ports; work: its bootstrap actions and steps as processes on nodes
-    node      the primary node of one cluster: a scratch folder and processes (process, overlay, shims, spark)
-    webhdfs   the buckets as Hadoop's client sees them
+    web       HTTP on this machine: who answers which request, the record of calls, the routes under /_emulator
+    emr       EMR's operations: documents checked and made into launches, records made into answers
+    faults    what goes wrong on demand, as data: calls of any service, phases of any cluster
+    prices    the price list, the spot market and its history, service quotas
+    node      the primary node of a cluster: a folder, processes, shims, logs
+    storage   S3 and the buckets as Hadoop's client sees them
+    world     the clusters: a discrete-event simulation on the clock W, without I/O
+    protocol  how AWS's services are spoken to: names, shapes, errors
+    region    what AWS knows of a region before anything runs in it
 """

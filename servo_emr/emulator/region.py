@@ -26,7 +26,9 @@ class Regions:
     """Facts by region name. Methods raise KeyError for a region that does not exist."""
 
     def __init__(self) -> None:
-        self._cores: dict[str, int] = {}
+        self._sizes: dict[str, tuple[int, float]] = {}
+        self._offered: dict[str, frozenset[str]] = {}
+        self._types: dict[tuple[str, str], Sequence[Mapping[str, Any]]] = {}
 
     def exists(self, region: str) -> bool:
         try:
@@ -41,18 +43,28 @@ class Regions:
 
     def types(self, region: str, release: str) -> Sequence[Mapping[str, Any]]:
         """What ListSupportedInstanceTypes answers. Raises KeyError for an unknown release."""
-        backend = emr_backends[ACCOUNT][region]
-        if release not in backend.list_release_labels():
-            raise KeyError(release)
-        return list(backend.list_supported_instance_types(release))
+        known = self._types.get((region, release))
+        if known is None:
+            backend = emr_backends[ACCOUNT][region]
+            if release not in backend.list_release_labels():
+                raise KeyError(release)
+            known = self._types[region, release] = list(backend.list_supported_instance_types(release))
+        return known
 
     def cores(self, instance_type: str) -> int:
         """vCPUs of a type that some release supports. Raises KeyError."""
-        if not self._cores:
+        return self._size(instance_type)[0]
+
+    def memory_gib(self, instance_type: str) -> float:
+        """Memory of a type that some release supports. Raises KeyError."""
+        return self._size(instance_type)[1]
+
+    def _size(self, instance_type: str) -> tuple[int, float]:
+        if not self._sizes:
             # Every type that any release supports; the list of a release is a subset.
             known = emr_backends[ACCOUNT]["us-east-1"]._instance_types
-            self._cores = {name: int(details["VCPU"]) for name, details in known.items()}
-        return self._cores[instance_type]
+            self._sizes = {name: (int(type_["VCPU"]), float(type_["MemoryGB"])) for name, type_ in known.items()}
+        return self._sizes[instance_type]
 
     def has_role(self, name_or_arn: str) -> bool:
         try:
@@ -75,13 +87,19 @@ class Regions:
         except ServiceException:
             return None
 
-    def default_subnet(self, region: str, zone: str | None) -> tuple[str, str] | None:
-        """(subnet, zone) of the default VPC, in that zone or in the first; None when there is none."""
+    def default_subnets(self, region: str) -> Sequence[tuple[str, str]]:
+        """(subnet, zone) of the default VPC, zones in order."""
         subnets = sorted(ec2_backends[ACCOUNT][region].describe_subnets(), key=lambda subnet: subnet.availability_zone)
-        for subnet in subnets:
-            if subnet.default_for_az and zone in (None, subnet.availability_zone):
-                return str(subnet.id), str(subnet.availability_zone)
-        return None
+        return [(str(subnet.id), str(subnet.availability_zone)) for subnet in subnets if subnet.default_for_az]
+
+    def offered(self, region: str, zone: str) -> frozenset[str]:
+        """The instance types that EC2 offers in the zone, as DescribeInstanceTypeOfferings answers."""
+        if zone not in self._offered:
+            entries = ec2_backends[ACCOUNT][region].describe_instance_type_offerings(
+                "availability-zone", {"location": [zone]}
+            )
+            self._offered[zone] = frozenset(str(entry["InstanceType"]) for entry in entries)
+        return self._offered[zone]
 
     def make_default_roles(self) -> None:
         """The roles that `aws emr create-default-roles` makes, with the instance profile."""

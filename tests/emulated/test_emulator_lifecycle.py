@@ -68,6 +68,8 @@ def test_a_transient_cluster_runs_its_steps_and_ends(emulator: EmulatorProcess, 
         emulator.advance(40)
     assert seen == ["STARTING", "BOOTSTRAPPING", "RUNNING", "TERMINATING", "TERMINATED"]
     assert status(emr, cluster_id)["StateChangeReason"] == {"Code": "ALL_STEPS_COMPLETED", "Message": "Steps completed"}
+    hours = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["NormalizedInstanceHours"]
+    assert hours == 3 * 8, "of three instances, an xlarge being 8, a begun hour"
     first, second = steps_of(emr, cluster_id)
     for step in (first, second):
         line = step["Status"]["Timeline"]
@@ -77,7 +79,7 @@ def test_a_transient_cluster_runs_its_steps_and_ends(emulator: EmulatorProcess, 
     written = logs(emulator, cluster_id)
     assert written[f"steps/{first['Id']}/stdout.gz"] == b"from to here; echo no\n", "arguments meet no shell of ours"
     assert written[f"steps/{second['Id']}/stdout.gz"] == b"42\n"
-    assert b"COMPLETED" in written[f"steps/{second['Id']}/controller.gz"]
+    assert b"Step succeeded with exitCode 0" in written[f"steps/{second['Id']}/controller.gz"]
 
 
 def test_the_description_gives_back_what_was_asked_for(emulator: EmulatorProcess, emr: Any) -> None:
@@ -196,9 +198,14 @@ def test_steps_are_cancelled(emulator: EmulatorProcess, emr: Any) -> None:
     answer = emr.cancel_steps(ClusterId=cluster_id, StepIds=[running, pending, "s-NOBODY"])["CancelStepsInfoList"]
     assert [info["Status"] for info in answer] == ["SUBMITTED", "SUBMITTED", "FAILED"]
     assert states(emr, cluster_id) == ["CANCEL_PENDING", "CANCELLED", "PENDING"]
-    emulator.advance(10)
+    emulator.advance(11)
     assert states(emr, cluster_id) == ["CANCELLED", "CANCELLED", "RUNNING"]
-    emulator.advance(200)
+    emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[command("sleep", "1000")])
+    emulator.advance(101)
+    forced = steps_of(emr, cluster_id)[-1]["Id"]
+    emr.cancel_steps(ClusterId=cluster_id, StepIds=[forced], StepCancellationOption="TERMINATE_PROCESS")
+    emulator.advance(6)
+    assert states(emr, cluster_id)[-2:] == ["COMPLETED", "CANCELLED"], "sooner than one that is asked to end"
     assert emr.describe_step(ClusterId=cluster_id, StepId=last)["Step"]["Status"]["State"] == "COMPLETED"
     (info,) = emr.cancel_steps(ClusterId=cluster_id, StepIds=[last])["CancelStepsInfoList"]
     assert info["Status"] == "FAILED" and "COMPLETED" in info["Reason"]

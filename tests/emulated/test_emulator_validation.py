@@ -11,11 +11,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.emulator import EmulatorProcess
-from tests.support.job_flows import command, group, job_flow
+from tests.support.job_flows import command, group, job_flow, volumes
 
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/elasticmapreduce/aws4_request, SignedHeaders=host, Signature=0"
 )
+SCRIPT_RUNNER = "s3://eu-west-1.elasticmapreduce/libs/script-runner/script-runner.jar"
 
 
 @pytest.fixture(scope="module")
@@ -61,30 +62,62 @@ def with_(path: str, value: Any) -> dict[str, Any]:
         ("JobFlowRole", None, "InstanceProfile"),
         ("Instances.InstanceGroups.1.InstanceType", "m99.xlarge", "'m99.xlarge' is not supported"),
         ("Instances.InstanceGroups.1.InstanceType", "m7a.xlarge.x", "is not supported"),
-        ("Instances.InstanceGroups.1.InstanceCount", 0, "CORE instance group must be positive"),
-        ("Instances.InstanceGroups.0.InstanceCount", 2, "MASTER instance group has one instance"),
+        ("Instances.InstanceGroups.1.InstanceCount", 0, "at least one instance"),
+        ("Instances.InstanceGroups.0.InstanceCount", 2, "must specify a single instance"),
         ("Instances.InstanceGroups.0.InstanceCount", 3, "does not model a MASTER instance group of three"),
-        ("Instances.InstanceGroups", [], "must have InstanceGroups"),
-        ("Instances.InstanceGroups", [group("CORE", 1)], "exactly one MASTER"),
-        ("Instances.InstanceGroups", [group("MASTER", 1), group("TASK", 1)], "needs a CORE"),
-        ("Instances.InstanceGroups", [group("MASTER", 1), group("CORE", 1), group("CORE", 1)], "at most one CORE"),
-        ("Instances.InstanceFleets", [{"InstanceFleetType": "MASTER"}], "mutually exclusive"),
+        ("Instances.InstanceGroups.1.BidPrice", "0.2", "bid price for on demand instance group"),
+        ("Instances.InstanceGroups.1", group("CORE", 1, Market="SPOT", BidPrice="cheap"), "bid price is invalid"),
+        ("Instances.InstanceGroups.1", group("CORE", 1, Market="SPOT", BidPrice="1e3"), "bid price is invalid"),
+        ("Instances.InstanceGroups.1", group("CORE", 1, Market="SPOT", BidPrice="0.0"), "negative or zero"),
+        ("Instances.InstanceGroups.1", group("CORE", 1, Market="SPOT", BidPrice="0.1234"), "No more than 3 digits"),
+        ("Instances.InstanceGroups.1.Market", "AUCTION", "InstanceGroups.2.member.Market"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("gp9", 10), "'gp9' is not one of gp3, gp2"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("gp2", 1025), "SizeInGB of an EBS volume is 1 to 1024"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("io1", 10), "IOPS setting is required"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("st1", 10, Iops=100), "IOPS setting is not supported"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("gp2", 10, Throughput=200), "for gp3 volumes only"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("gp2", 10, count=26), "at most 25 EBS volumes"),
+        ("Instances.InstanceGroups.1.EbsConfiguration", volumes("gp2", 10, count=0), "VolumesPerInstance must be"),
+        ("Instances.InstanceGroups.1.Configurations", [{"Properties": {}}], "needs a Classification"),
+        ("Instances.InstanceGroups.1.AutoScalingPolicy", {"Constraints": {"MinCapacity": 1, "MaxCapacity": 2},
+                                                          "Rules": []}, "AutoScalingPolicy"),
+        ("Instances.InstanceGroups", [], "one and only one of the following"),
+        ("Instances.InstanceGroups", [group("CORE", 1)], "exactly one master"),
+        ("Instances.InstanceGroups", [group("MASTER", 1), group("TASK", 1)], "must also define core"),
+        ("Instances.InstanceGroups", [group("MASTER", 1), group("CORE", 1), group("CORE", 1)], "at most one core"),
+        ("Instances.InstanceGroups", [group("MASTER", 1), group("CORE", 1), *[group("TASK", 1)] * 49], "at most 48"),
+        ("Instances.InstanceFleets", [{"InstanceFleetType": "MASTER"}], "one and only one of the following"),
+        ("Instances.InstanceCount", 3, "one and only one of the following"),
+        ("Instances", {"InstanceCount": 0, "MasterInstanceType": "m5.xlarge"}, "InstanceCount must be positive"),
+        ("Instances", {"InstanceCount": 2}, "MasterInstanceType is required"),
+        ("Instances", {"InstanceCount": 2, "MasterInstanceType": "m5.xlarge"}, "SlaveInstanceType is required"),
         ("Instances.Ec2SubnetId", "subnet-0", "'subnet-0' does not exist"),
-        ("Instances.Ec2SubnetIds", ["subnet-0", "subnet-1"], "one subnet"),
+        ("Instances.Ec2SubnetIds", ["subnet-0", "subnet-1"], "Only one subnet may be specified"),
         ("Instances.Placement", {"AvailabilityZone": "us-east-1z"}, "us-east-1z"),
+        ("Instances.Placement", {"AvailabilityZones": ["us-east-1a"]}, "is for instance fleets"),
+        ("Instances.HadoopVersion", "2.4.0", "HadoopVersion"),
         ("Steps", [command("true")] * 257, "Maximum number of steps"),
         ("Steps.0.HadoopJarStep.Args", ["x" * 10_240], "exceed 10240 characters"),
         ("Steps.0.HadoopJarStep.Args", [], "needs Args"),
+        ("Steps.0.HadoopJarStep.Args", ["a\0b"], "NUL"),
         ("Steps.0.HadoopJarStep.Jar", "s3://b/job.jar", "the jar 's3://b/job.jar'"),
+        ("Steps.0.HadoopJarStep.Jar", SCRIPT_RUNNER, "the first being a script in S3"),
         ("Steps.0.HadoopJarStep.MainClass", "org.acme.Main", "MainClass"),
+        ("Steps.0.HadoopJarStep.Properties", [{"Key": "a", "Value": "b"}], "Properties"),
         ("Steps.0.ActionOnFailure", "SHRUG", "Steps.1.member.ActionOnFailure"),
         ("AutoTerminationPolicy", {"IdleTimeout": 59}, "60 to 604800 seconds, not 59"),
-        ("StepConcurrencyLevel", 2, "StepConcurrencyLevel"),
+        ("StepConcurrencyLevel", 0, "StepConcurrencyLevel is 1 to 256, not 0"),
+        ("StepConcurrencyLevel", 257, "StepConcurrencyLevel is 1 to 256, not 257"),
         ("ManagedScalingPolicy", {"ComputeLimits": {"UnitType": "VCPU", "MinimumCapacityUnits": 1,
                                                     "MaximumCapacityUnits": 2}}, "ManagedScalingPolicy"),
-        ("Configurations", [{"Classification": "spark"}], "Configurations"),
-        ("Instances.MasterInstanceType", "m5.xlarge", "MasterInstanceType"),
-        ("Instances.InstanceGroups.1.CustomAmiId", "ami-1", "CustomAmiId"),
+        ("Configurations", [{"Properties": {"a": "b"}}], "needs a Classification"),
+        ("Configurations", [{"Classification": "hadoop-env", "Configurations": [{}]}], "hadoop-env: a configuration"),
+        ("SecurityConfiguration", "mine", "SecurityConfiguration"),
+        ("KerberosAttributes", {"Realm": "EC2.INTERNAL", "KdcAdminPassword": "x"}, "KerberosAttributes"),
+        ("PlacementGroupConfigs", [{"InstanceRole": "MASTER"}], "PlacementGroupConfigs"),
+        ("LogEncryptionKmsKeyId", "key", "LogEncryptionKmsKeyId"),
+        ("StepExecutionRoleArn", "arn:aws:iam::1:role/me", "StepExecutionRoleArn"),
+        ("SessionEnabled", True, "SessionEnabled"),
         ("BootstrapActions", [{"Name": "b", "ScriptBootstrapAction": {"Path": "/x.sh"}}], "'/x.sh'"),
         ("LogUri", "/var/log", "'/var/log' is not s3://"),
         ("Tags", [{"Key": "k" * 129, "Value": ""}], "1 to 128 characters"),
@@ -99,12 +132,52 @@ def test_a_launch_is_refused_at_once_by_the_member_that_is_wrong(emr: Any, path:
     assert emr.list_clusters()["Clusters"] == [], "nothing was launched"
 
 
-def test_fleets_are_not_modelled_and_say_so(emr: Any) -> None:
-    request = with_("Instances", {"InstanceFleets": [{"InstanceFleetType": "MASTER", "TargetOnDemandCapacity": 1}]})
-    assert refused(emr.run_job_flow, **request) == (
-        "ValidationException",
-        "This emulator does not model RunJobFlow Instances: InstanceFleets. Leave it out, or run on AWS.",
-    )
+@pytest.mark.parametrize(
+    ("release", "more", "words"),
+    [
+        ("emr-5.29.0", {"AutoTerminationPolicy": {"IdleTimeout": 600}}, "not available for the release emr-5.29.0"),
+        ("emr-6.0.0", {"AutoTerminationPolicy": {"IdleTimeout": 600}}, "not available for the release emr-6.0.0"),
+        ("emr-4.6.0", {"Instances": {"InstanceFleets": [{"InstanceFleetType": "MASTER"}]}}, "the release emr-4.6.0"),
+    ],
+)  # fmt: skip
+def test_what_came_with_a_later_release_is_refused_for_an_earlier_one(
+    emr: Any, release: str, more: dict[str, Any], words: str
+) -> None:
+    types = {"InstanceGroups": [group("MASTER", 1, "m4.large"), group("CORE", 1, "m4.large")]}
+    request = {**job_flow(instances=types), "ReleaseLabel": release, **more}
+    assert words in refused(emr.run_job_flow, **request)[1]
+
+
+def test_a_type_that_the_zone_does_not_offer_ends_the_cluster_minutes_later(
+    emulator: EmulatorProcess, emr: Any
+) -> None:
+    offered = {"LocationType": "availability-zone", "Filters": [{"Name": "location", "Values": ["us-east-1e"]}]}
+    pages = emulator.client("ec2").get_paginator("describe_instance_type_offerings").paginate(**offered)
+    assert "m5.xlarge" not in {entry["InstanceType"] for page in pages for entry in page["InstanceTypeOfferings"]}
+    request = job_flow(command("true"), instances={"Placement": {"AvailabilityZone": "us-east-1e"}})
+    cluster_id = emr.run_job_flow(**request)["JobFlowId"]
+    emulator.advance(10)
+    assert emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "STARTING"
+    emulator.advance(600)
+    status = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]
+    assert status["State"] == "TERMINATED_WITH_ERRORS"
+    message = "The requested instance type m5.xlarge is not supported in the requested Availability Zone."
+    assert status["StateChangeReason"] == {"Code": "VALIDATION_ERROR", "Message": message}
+    (detail,) = status["ErrorDetails"]
+    assert detail["ErrorCode"] == "VALIDATION_ERROR_INSTANCE_TYPE_NOT_SUPPORTED"
+    data = {key: value for entry in detail["ErrorData"] for key, value in entry.items()}
+    assert (data["instance-types"], data["availability-zones"]) == ("m5.xlarge", "us-east-1e")
+    assert emr.list_instances(ClusterId=cluster_id)["Instances"] == [], "nothing was ever there, nothing is billed"
+    assert emr.list_steps(ClusterId=cluster_id)["Steps"][0]["Status"]["State"] == "CANCELLED"
+
+
+def test_without_a_place_one_is_taken_that_offers_the_types(emulator: EmulatorProcess, emr: Any) -> None:
+    cluster_id = emr.run_job_flow(**job_flow())["JobFlowId"]
+    attributes = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Ec2InstanceAttributes"]
+    assert attributes["Ec2AvailabilityZone"] != "us-east-1e"
+    assert (attributes["RequestedEc2SubnetIds"], attributes["RequestedEc2AvailabilityZones"]) == ([], [])
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    emulator.advance(100)
 
 
 def test_a_subnet_made_in_ec2_and_roles_made_in_iam_are_known(emulator: EmulatorProcess, emr: Any) -> None:
@@ -125,6 +198,23 @@ def test_a_subnet_made_in_ec2_and_roles_made_in_iam_are_known(emulator: Emulator
 @pytest.mark.parametrize(
     ("operation", "request_", "code"),
     [
+        ("list_instance_fleets", {"ClusterId": "j-NOBODY"}, "InvalidRequestException"),
+        ("add_instance_groups", {"JobFlowId": "j-NOBODY", "InstanceGroups": []}, "ValidationException"),
+        ("add_instance_fleet", {"ClusterId": "j-NOBODY", "InstanceFleet": {"InstanceFleetType": "TASK"}},
+         "InvalidRequestException"),
+        ("modify_instance_groups", {"InstanceGroups": [{"InstanceGroupId": "ig-NOBODY"}]}, "ValidationException"),
+        ("modify_instance_fleet", {"ClusterId": "j-NOBODY", "InstanceFleet": {"InstanceFleetId": "if-1"}},
+         "InvalidRequestException"),
+        ("modify_cluster", {"ClusterId": "j-NOBODY", "StepConcurrencyLevel": 2}, "InvalidRequestException"),
+        ("get_auto_termination_policy", {"ClusterId": "j-NOBODY"}, "InvalidRequestException"),
+        ("remove_auto_termination_policy", {"ClusterId": "j-NOBODY"}, "InvalidRequestException"),
+        ("set_keep_job_flow_alive_when_no_steps", {"JobFlowIds": ["j-0"], "KeepJobFlowAliveWhenNoSteps": True},
+         "ValidationException"),
+        ("set_visible_to_all_users", {"JobFlowIds": ["j-0"], "VisibleToAllUsers": True}, "ValidationException"),
+        ("set_unhealthy_node_replacement", {"JobFlowIds": ["j-0"], "UnhealthyNodeReplacement": True},
+         "ValidationException"),
+        ("describe_release_label", {"ReleaseLabel": "emr-0"}, "InvalidRequestException"),
+        ("list_instances", {"ClusterId": "j-1", "InstanceStates": ["ASLEEP"]}, "ValidationException"),
         ("describe_cluster", {"ClusterId": "j-NOBODY"}, "InvalidRequestException"),
         ("list_steps", {"ClusterId": "j-NOBODY"}, "InvalidRequestException"),
         ("describe_step", {"ClusterId": "j-NOBODY", "StepId": "s-1"}, "InvalidRequestException"),
@@ -149,8 +239,10 @@ def test_every_operation_refuses_what_does_not_exist(emr: Any, operation: str, r
 
 
 def test_steps_of_a_cluster_are_asked_for_by_id_or_by_state(emulator: EmulatorProcess, emr: Any) -> None:
-    cluster_id = emr.run_job_flow(**job_flow(command("true", name="a"), command("true", name="b")))["JobFlowId"]
+    silent = {name: value for name, value in command("true", name="b").items() if name != "ActionOnFailure"}
+    cluster_id = emr.run_job_flow(**job_flow(command("true", name="a"), silent))["JobFlowId"]
     newest, oldest = emr.list_steps(ClusterId=cluster_id)["Steps"]
+    assert (newest["ActionOnFailure"], oldest["ActionOnFailure"]) == ("CONTINUE", "TERMINATE_CLUSTER")
     assert [s["Name"] for s in emr.list_steps(ClusterId=cluster_id, StepIds=[oldest["Id"]])["Steps"]] == ["a"]
     assert len(emr.list_steps(ClusterId=cluster_id, StepStates=["PENDING"])["Steps"]) == 2
     both = {"StepIds": [newest["Id"]], "StepStates": ["PENDING"]}
@@ -170,6 +262,9 @@ def test_types_and_releases_are_listed_from_real_lists(emr: Any) -> None:
     assert len(types) > 600 and "Marker" not in rest
     assert (types["m5.xlarge"]["VCPU"], types["m5.xlarge"]["MemoryGB"]) == (4, 16.0)
     assert types["m6g.xlarge"]["Architecture"] != types["m6i.xlarge"]["Architecture"]
+    assert emr.describe_release_label(ReleaseLabel="emr-7.1.0")["ReleaseLabel"] == "emr-7.1.0"
+    newest = emr.list_release_labels(MaxResults=1)["ReleaseLabels"]
+    assert [emr.describe_release_label()["ReleaseLabel"]] == newest
     labels = emr.list_release_labels(Filters={"Prefix": "emr-7."}, MaxResults=5)
     assert len(labels["ReleaseLabels"]) == 5 and labels["NextToken"]
     assert all(label.startswith("emr-7.") for label in labels["ReleaseLabels"])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.emulator.node import PASSED_ON, Node
-from servo_emr.emulator.shims import write_shims
+from servo_emr.emulator.node.node import PASSED_ON, Node
+from servo_emr.emulator.node.shims import write_shims
 from tests.support.node import PATIENCE, Endpoint, Runner, node_on, serve
 
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -133,10 +133,11 @@ def test_a_shim_without_its_package_names_the_remedy(runner: Runner, tmp_path: P
 
 
 def wheel(folder: Path, version: str) -> None:
-    """A wheel of one module, as pip finds it in a folder."""
+    """A wheel of one module, with a command of a name that there is already, as pip finds it in a folder."""
     info = f"node_probe-{version}.dist-info"
     files = {
-        "node_probe.py": f"VERSION = {version!r}\n",
+        "node_probe.py": f'VERSION = {version!r}\ndef main():\n    print("the node\'s own")\n',
+        f"{info}/entry_points.txt": "[console_scripts]\npapermill = node_probe:main\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: node-probe\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -215,6 +216,25 @@ def test_the_standard_messages_of_venv_are_its_own(runner: Runner) -> None:
     assert (ended.status, ended.err.startswith("usage: venv ")) == (2, True)
 
 
+def test_the_commands_of_installed_packages_are_there_unless_a_node_installs_its_own(
+    runner: Runner, tmp_path: Path
+) -> None:
+    ended = runner.run("papermill", "--version")
+    assert (ended.status, "papermill/cli.py" in ended.out) == (0, True)
+    wheel(tmp_path, "1.0")
+    file = tmp_path / "node_probe-1.0-py3-none-any.whl"
+    assert runner.run("python3", "-m", "pip", "install", "--no-index", str(file)).status == 0
+    assert runner.run("papermill").out == "the node's own\n"
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/python3", "/usr/local/bin/python3"])
+def test_a_command_by_its_path_on_a_real_node_is_the_nodes(runner: Runner, root: Path, path: str) -> None:
+    where = "import sys; print(sys.prefix)"
+    assert runner.run(path, "-c", where).out == f"{root}/python\n"
+    assert runner.run("bash", "-c", f"{path} -c '{where}'").out == f"{root}/python\n"
+    assert runner.run("/usr/bin/sudo", "/usr/bin/yum", "install", "x").status == 1
+
+
 # Bootstrap actions
 
 
@@ -255,7 +275,7 @@ def test_bytes_that_are_no_text_stay_in_a_script(runner: Runner, tmp_path: Path)
 def test_a_script_that_cannot_be_had_fails_and_says_why(runner: Runner, uri: str, reason: str) -> None:
     ended = runner.script(uri)
     assert (ended.status, ended.err.count("\n")) == (1, 1)
-    assert ended.err.startswith(f"cannot read the bootstrap action {uri}: ")
+    assert ended.err.startswith(f"cannot read the script {uri}: ")
     assert reason in ended.err
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.emulator.process import Process, start
+from servo_emr.emulator.node.process import Process, start
 from tests.support.node import PATIENCE
 
 MARKS = {"TEST_NODE": "", "TEST_STEP": "s-1"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,24 @@ def test_every_form_of_reading_and_writing_s3_works_unmodified(runner: Runner, e
     assert all(row["word"] == f"w{int(row['number']) % 3}" for row in rows)
     texts = [endpoint.text(bucket, key) for key in keys if key.startswith("forms/text/part-")]
     assert "".join(texts) == "one\ntwo\nthree\n"
+
+
+def test_a_class_of_a_jar_in_s3_and_a_file_of_sql_run_as_they_are_sent(runner: Runner, endpoint: Endpoint) -> None:
+    bucket = endpoint.make_bucket()
+    jar = io.BytesIO()
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\n")
+    endpoint.s3.put_object(Bucket=bucket, Key="app.jar", Body=jar.getvalue())
+    sizes = ["--num-executors", "4", "--executor-memory", "2g", "--executor-cores", "2"]
+    options = ["--master", "yarn", "--deploy-mode", "cluster", *sizes, "--class", "org.apache.hadoop.util.VersionInfo"]
+    ended = runner.run("/usr/bin/spark-submit", *options, f"s3://{bucket}/app.jar")
+    assert (ended.status, "Hadoop 3" in ended.out) == (0, True), ended.err
+
+    sql = f"create table t using parquet location 's3://{bucket}/t' as select 41 + id as n from range(3);"
+    endpoint.s3.put_object(Bucket=bucket, Key="job.sql", Body=f"{sql}\nselect sum(n) from t;\n")
+    ended = runner.run("spark-sql", "--master", "yarn", "--deploy-mode", "client", "-f", f"s3://{bucket}/job.sql")
+    assert (ended.status, ended.out) == (0, "126\n"), ended.err
+    assert endpoint.keys(bucket, "t/")[0] == "t/_SUCCESS"
 
 
 RUN_NOTEBOOK = """\

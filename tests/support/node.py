@@ -13,9 +13,9 @@ from typing import Any
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from servo_emr.emulator.node import Node, Process
-from servo_emr.emulator.server import Server
-from servo_emr.emulator.webhdfs import PREFIX, WebHdfs
+from servo_emr.emulator.node.node import Node, Process
+from servo_emr.emulator.storage.webhdfs import PREFIX, WebHdfs
+from servo_emr.emulator.web.server import Server
 
 PATIENCE = 120.0  # real seconds: a bound on a hang, no expectation
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from servo_emr.cli.emulator import emulator
-from servo_emr.emulator.durations import FAMILY_SPEED, Ernest, ModelDurations
-from servo_emr.emulator.faults import KINDS, Faults
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.node import PASSED_ON
-from servo_emr.emulator.operations import OPERATIONS
-from servo_emr.emulator.records import GroupRequest
+from servo_emr.emulator.emr.operations import OPERATIONS
+from servo_emr.emulator.node.node import PASSED_ON
 from servo_emr.emulator.region import Regions
-from servo_emr.emulator.timing import Provisioning
-from tests.support.world import ScriptedMachine, launch, new_world, step
+from servo_emr.emulator.world.durations import FAMILY_SPEED, Ernest, ModelDurations
+from servo_emr.emulator.world.ids import Ids
+from servo_emr.emulator.world.records import Instance, Timeline
+from servo_emr.emulator.world.timing import Provisioning
+from tests.support.world import START, ScriptedMachine, launch, new_world, step
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 
@@ -47,7 +45,8 @@ def test_the_options_and_their_defaults_are_those_of_the_command() -> None:
     }
     options = {name: parameter.default.default for name, parameter in inspect.signature(emulator).parameters.items()}
     assert told.keys() == options.keys()
-    shown = {"seed": "random", "with_parent": "off", "cores": "2, or 1"}
+    shown = {"seed": "random", "cores": "2, or 1", "noise": "0.02", "process_cap": "30m"}
+    shown |= dict.fromkeys(("no_execute", "with_parent"), "off")
     expected = {
         name: shown.get(name) or (f"{value:g}" if isinstance(value, (int, float)) else value or "")
         for name, value in options.items()
@@ -58,7 +57,8 @@ def test_the_options_and_their_defaults_are_those_of_the_command() -> None:
 def test_the_laws_coefficients_families_and_noise_are_those_of_the_code() -> None:
     law = Ernest()
     noise = ModelDurations(Ids(""), cores=lambda name: 1).noise
-    assert f"a = {law.a:g}, b = {law.b:g}, c = {law.c:g}, d = {law.d:g}, noise = {noise:g}" in PAGE
+    coefficients = ", ".join(f"{one.name} = {getattr(law, one.name):g}" for one in fields(law))
+    assert f"{coefficients}, noise = {noise:g}" in PAGE
     told = {family: float(speed) for speed, families in rows("## The scaling law") for family in families.split()}
     assert told == FAMILY_SPEED
 
@@ -66,12 +66,14 @@ def test_the_laws_coefficients_families_and_noise_are_those_of_the_code() -> Non
 def test_the_worked_example_comes_out() -> None:
     seed, cluster_id = "tea", "j-L4SVYEX5BI7XH"
     cluster = new_world(ScriptedMachine(), seed=seed).launch(launch(step("etl")))
-    cluster.groups[1].request = GroupRequest("CORE", "c5.xlarge", 4)
     assert cluster.id == cluster_id, "the first of that seed"
+    cluster.instances[:] = [
+        Instance(f"ci-{n}", f"i-{n}", "ig-1", "CORE", "c5.xlarge", "ON_DEMAND", "", Timeline(START), state="RUNNING")
+        for n in range(4)
+    ]
     regions = Regions()
-    exact, noisy = (
-        ModelDurations(Ids(seed), regions.cores, noise=noise).step(cluster, cluster.steps[0]) for noise in (0.0, 0.02)
-    )
+    models = [ModelDurations(Ids(seed), regions.cores, regions.memory_gib, noise=noise) for noise in (0.0, 0.02)]
+    exact, noisy = (model.step(cluster, cluster.steps[0]).seconds for model in models)
     assert (
         f"= {exact:.1f} s. With the seed `{seed}` the noise of the first step of `{cluster_id}` makes it {noisy:.1f} s"
         in PAGE
@@ -96,11 +98,3 @@ def test_the_timings_are_those_of_the_code() -> None:
 
 def test_what_pip_is_told_is_what_is_passed_on() -> None:
     assert re.findall(r"`([A-Z_]+)`", part("- **pip**", "passed on")) == list(PASSED_ON)
-
-
-def test_the_faults_that_are_shown_are_accepted_and_of_every_kind() -> None:
-    example: list[dict[str, Any]] = json.loads(part("<!-- faults -->\n```json", "```"))
-    faults = Faults(OPERATIONS)
-    faults.replace(example, now=0.0)
-    assert faults.list() == [fault | {"struck": 0} for fault in example]
-    assert {fault["kind"] for fault in example} == set(KINDS)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from servo_emr.emulator.driver import Driver
-from servo_emr.emulator.durations import WallDurations
-from servo_emr.emulator.world import World
+from servo_emr.emulator.world.driver import Driver
+from servo_emr.emulator.world.durations import WallDurations
+from servo_emr.emulator.world.world import World
 from tests.support.world import START, ScriptedMachine, launch, new_world, step
 
 
@@ -221,3 +221,22 @@ def test_a_closed_driver_shows_no_world_and_lets_waiters_go() -> None:
     assert not waiter.is_alive()
     with pytest.raises(RuntimeError, match="shutting down"), driver.world():
         pass
+
+
+def test_on_the_wall_two_steps_at_once_end_each_when_it_really_did() -> None:
+    real = Real()
+    machine = ScriptedMachine()
+    driver = driven(new_world(machine, WallDurations()), 600.0, real)
+    with driver.world() as world:
+        cluster = world.launch(launch(step("a", "hold"), step("b", "hold"), concurrency=2))
+    real.seconds += 10
+    started, _ = driver.clock()
+    for name, seconds in (("b", 4.0), ("a", 3.0)):
+        real.seconds += seconds
+        machine.jobs[name].finished_at, machine.jobs[name].exit_status = real.seconds, 0
+        now, rate = driver.clock()
+        assert rate == (1.0 if name == "b" else 600.0), "W runs at 1 until the last of them has ended"
+    first, second = (each.timeline for each in cluster.steps)
+    assert (first.began, second.began) == (started, started)
+    assert (first.ended, second.ended) == (pytest.approx(started + 7), pytest.approx(started + 4))
+    assert now == pytest.approx(started + 7)

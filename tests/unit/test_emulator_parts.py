@@ -1,62 +1,14 @@
-"""The emulator's small parts: the scaling law, markers, names of calls, the service model."""
+"""The emulator's small parts: markers, names of calls, the service model."""
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import pytest
 
-from servo_emr.emulator.durations import Ernest, ModelDurations, parse_coefficients
-from servo_emr.emulator.errors import AwsError
-from servo_emr.emulator.ids import Ids
-from servo_emr.emulator.naming import operation_of, scope_of
-from servo_emr.emulator.operations import OPERATIONS
-from servo_emr.emulator.pages import page
-from servo_emr.emulator.shapes import Shapes
-from tests.support.world import ScriptedMachine, launch, new_world, step
-
-
-def seconds_of(core: int, *, noise: float = 0.0, seed: str = "1", ordinal: int = 0) -> float:
-    """What the law gives for a step of a cluster of `core` m5.xlarge core nodes."""
-    law = ModelDurations(Ids(seed), cores=lambda name: 4, law=Ernest(a=10, b=1600, c=5, d=1), noise=noise)
-    cluster = new_world(ScriptedMachine(), seed=seed).launch(
-        launch(*[step(f"s{index}") for index in range(3)], core=core)
-    )
-    seconds = law.step(cluster, cluster.steps[ordinal])
-    assert seconds is not None
-    return seconds
-
-
-def test_the_law_is_the_stated_form() -> None:
-    assert seconds_of(4) == pytest.approx(10 + 1600 / 16 + 5 * math.log(4) + 4)
-    assert seconds_of(1) == pytest.approx(10 + 1600 / 4 + 0 + 1)
-
-
-def test_more_nodes_help_less_and_less() -> None:
-    times = [seconds_of(nodes) for nodes in (1, 2, 4, 8)]
-    gains = [before - after for before, after in itertools.pairwise(times)]
-    assert gains == sorted(gains, reverse=True)
-
-
-def test_noise_is_small_and_follows_from_seed_cluster_and_place() -> None:
-    quiet = seconds_of(4)
-    noisy = [seconds_of(4, noise=0.02, seed=str(seed)) for seed in range(200)]
-    assert all(abs(value / quiet - 1) < 0.1 for value in noisy)
-    assert 0.01 < math.sqrt(sum((value / quiet - 1) ** 2 for value in noisy) / 200) < 0.03
-    assert seconds_of(4, noise=0.02) == seconds_of(4, noise=0.02)
-    assert seconds_of(4, noise=0.02, ordinal=1) != seconds_of(4, noise=0.02, ordinal=2)
-
-
-def test_coefficients_are_read() -> None:
-    assert parse_coefficients("a=1, b=2.5,d=0") == Ernest(a=1, b=2.5, d=0)
-    assert parse_coefficients("") == Ernest()
-
-
-@pytest.mark.parametrize("text", ["x=1", "a", "a=-1", "a=1e999", "a=1.2.3", "a=nan"])
-def test_a_wrong_coefficient_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match=text.split("=")[-1] if "=" in text else text):
-        parse_coefficients(text)
+from servo_emr.emulator.emr.operations import OPERATIONS
+from servo_emr.emulator.emr.pages import page
+from servo_emr.emulator.protocol.errors import AwsError
+from servo_emr.emulator.protocol.naming import operation_of, scope_of
+from servo_emr.emulator.protocol.shapes import Shapes
 
 
 def test_pages_go_through_everything_once_even_when_things_appear_in_front() -> None:

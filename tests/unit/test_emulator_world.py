@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from servo_emr.emulator.records import Bootstrap, Cluster
+from servo_emr.emulator.world.records import Bootstrap, Cluster
 from tests.support.world import START, ScriptedMachine, launch, new_world, run_until, step
 
 LONG = 100_000.0

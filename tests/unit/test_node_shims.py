@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servo_emr.emulator.shims.python import venv_arguments
-from servo_emr.emulator.shims.script import interpreter_of, localise
-from servo_emr.emulator.shims.spark_submit import local
-from servo_emr.emulator.shims.sudo import command_of
+from servo_emr.emulator.node.shims.python import venv_arguments
+from servo_emr.emulator.node.shims.script import interpreter_of, localise
+from servo_emr.emulator.node.shims.spark_submit import local
+from servo_emr.emulator.node.shims.sudo import command_of
 
 FOLDERS = {"/home/hadoop": "/scratch/j-1/home", "/mnt/var/lib/info": "/scratch/j-1/info"}
 

@@ -1,0 +1,1 @@
+"""How AWS's services are spoken to: operations' names, shapes, errors. Knows no operation's meaning."""

@@ -1,0 +1,1 @@
+"""S3 from inside, and the buckets as Hadoop's WebHDFS client sees them."""
