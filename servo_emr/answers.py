@@ -7,12 +7,10 @@ account, unless servo.yaml says `report_details`.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import servo
 import servo.errors
@@ -29,10 +27,10 @@ from servo_emr.domain.errors import (
     failure,
 )
 from servo_emr.domain.run import RunRecord
-from servo_emr.domain.spec import plain
+from servo_emr.failure_block import failure_block
 from servo_emr.lifecycle.guards import spent
 
-__all__ = ["in_full", "measurement", "told", "translated"]
+__all__ = ["measurement", "told", "translated"]
 
 _DETAILS_LIMIT = 8_000
 _PLACES = re.compile(r"\b(?:s3[an]?://|arn:)\S+")
@@ -85,7 +83,7 @@ def told(error: RunError, kind: type[servo.EventError], record: RunRecord | None
     """
     text = f"{error.reason}: {error.public}" if error.public else str(error.reason)
     if details:
-        text = f"{text}\n{in_full(error, record)[:_DETAILS_LIMIT]}"
+        text = f"{text}\n{failure_block(error, record)[:_DETAILS_LIMIT]}"
     return _CLASSES.get(type(error), kind)(f"{text}\n{_last_line(record)}", reason=str(error.reason))
 
 
@@ -96,17 +94,6 @@ def _last_line(record: RunRecord | None) -> str:
     duration = record.phases.get("duration")
     shown = "none" if duration is None else f"{duration:.3f}"
     return f"run={record.run_id} cost_usd={spent(record):.4f} duration_s={shown}"
-
-
-def in_full(error: RunError, record: RunRecord | None = None) -> str:
-    """An error with all the evidence there is for it: what the record keeps, or what it came with itself."""
-    evidence: dict[str, Any] = dict(error.details)
-    if record is not None:
-        kept = {name: value for name, value in record.details.items() if name != "instances"}
-        failed = [plain(step) for step in record.steps if step.failure]
-        evidence = {**kept, "steps": failed, "cause": record.cause, "urls": record.urls}
-    shown = {name: value for name, value in evidence.items() if value}
-    return f"{error.reason}: {error}\n{json.dumps(shown, indent=1, default=str) if shown else ''}".strip()
 
 
 @contextlib.contextmanager

@@ -14,13 +14,17 @@ import pydantic
 import servo
 
 from servo_emr import __version__
-from servo_emr.answers import in_full, measurement, told, translated
+from servo_emr.answers import measurement, told, translated
+from servo_emr.checks import check_all
+from servo_emr.checks.servox import as_servox
 from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
 from servo_emr.description import components
 from servo_emr.description import metrics as described
 from servo_emr.domain.errors import Aborted, JobError, Reason, RunError
 from servo_emr.domain.run import RunRecord, RunState
+from servo_emr.failure_block import failure_block
+from servo_emr.heartbeat import beating
 from servo_emr.interrupts import interruptible
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.course import defect
@@ -28,12 +32,10 @@ from servo_emr.lifecycle.measure import Order, Outcome
 from servo_emr.lifecycle.stage import Staged
 from servo_emr.lifecycle.unasked import Unasked
 from servo_emr.lifecycle.watch import Progress
-from servo_emr.wiring import Live, assemble
+from servo_emr.wiring import Live, assemble, for_checks
 
 __all__ = ["EMRConnector"]
 
-HEARTBEAT_S = 20.0
-"""Real seconds between progress posts: they are the only channel through which the optimizer can cancel."""
 LEASE_RETRY_S = 10.0
 HELLO_S = 3.0
 """How long the optimizer's HELLO may wait for what the workspace says."""
@@ -78,6 +80,15 @@ class EMRConnector(servo.BaseConnector):
     def components(self) -> List[servo.Component]:
         """The components as configured."""
         return components(self.config.space, self.config.space.configured)
+
+    @servo.on_event()
+    async def check(
+        self,
+        matching: Optional[servo.CheckFilter] = None,
+        halt_on: Optional[servo.ErrorSeverity] = servo.ErrorSeverity.critical,
+    ) -> List[servo.Check]:
+        """Whether a run could work: for `servo run --check` and `--dry-run`. All at once, so nothing is halted."""
+        return as_servox(await check_all(for_checks(self.config, self._warn)), matching)
 
     @servo.on_event()
     async def describe(self, control: servo.Control = servo.Control()) -> servo.Description:
@@ -158,7 +169,7 @@ class EMRConnector(servo.BaseConnector):
         except Exception as bug:  # noqa: BLE001 - raised from here it would end the servo at every start
             left = [defect(bug)]
         for failed in left:
-            self.logger.error("{text}", text=in_full(failed))
+            self.logger.error("{text}", text=failure_block(failed))
         live = self.live
         self._unasked = Unasked(
             SystemClock(), lambda: live.lease.held and self._operation is None, live.measure.abandon, self._warn
@@ -209,7 +220,7 @@ class EMRConnector(servo.BaseConnector):
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-            stopped = Aborted("This servo was told to stop; the run's cluster is ending.", Reason.SHUTDOWN)
+            stopped = Aborted("This servo was told to stop.", Reason.SHUTDOWN)
             raise self._failed(stopped, servo.EventAbortedError, self.live.measure.stopped) from None
         finally:
             self._operation = None
@@ -237,7 +248,7 @@ class EMRConnector(servo.BaseConnector):
                 latest[-1] = latest[-1].later(self.live.clock.now())
             self._post(latest[-1])
 
-        async with _beating(beat):
+        async with beating(beat):
             try:
                 if self._unasked is not None:
                     await self._unasked.stop()
@@ -306,22 +317,5 @@ class EMRConnector(servo.BaseConnector):
 
     def _failed(self, error: RunError, kind: type[servo.EventError], record: Optional[RunRecord]) -> servo.EventError:
         """`error` for the optimizer; all of it goes to the log first."""
-        self.logger.error("{text}", text=in_full(error, record))
+        self.logger.error("{text}", text=failure_block(error, record))
         return told(error, kind, record, self.config.report_details)
-
-
-@contextlib.asynccontextmanager
-async def _beating(beat: Any) -> AsyncIterator[None]:
-    """Calls `beat` every HEARTBEAT_S of real time while the body runs."""
-
-    async def beats() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            beat()
-
-    task = asyncio.create_task(beats())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})

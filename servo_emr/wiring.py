@@ -8,12 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from servo_emr.aws.account import AwsAccount
 from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.prices import PRICE_LIST_REGION, ListPrices, SpotPrices
+from servo_emr.aws.step_logs import S3StepLogs
 from servo_emr.aws.workspace import S3Workspace
 from servo_emr.clock import SystemClock, clock_of_environment, elapsed
 from servo_emr.config import EMRConfiguration
+from servo_emr.domain.account import Account
+from servo_emr.domain.logs import StepLogs
 from servo_emr.domain.ports import Clock, LaunchTarget, Packer, PriceBook, PriceSource, Workspace
 from servo_emr.domain.settings import Space
 from servo_emr.lifecycle.lease import Holder, Lease
@@ -25,7 +29,7 @@ from servo_emr.pricing.book import RateBook
 from servo_emr.pricing.cache import CachedPrices
 from servo_emr.pricing.table import TablePrices
 
-__all__ = ["Live", "assemble"]
+__all__ = ["Live", "assemble", "for_checks", "step_logs"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,15 @@ class Live:
     packer: Packer
     measure: Measure
     lease: Lease
+    account: Account
 
 
 def assemble(
-    config: EMRConfiguration, warn: Callable[[str], None], quick: bool = False, keeps_prices: bool = True
+    config: EMRConfiguration,
+    warn: Callable[[str], None],
+    quick: bool = False,
+    keeps_prices: bool = True,
+    patience: Patience = Patience.NORMAL,
 ) -> Live:
     """Live objects for a configuration. Nothing is called and no connection is made yet.
 
@@ -53,27 +62,41 @@ def assemble(
         warn: takes sentences for the log.
         quick: one short attempt a call, for what must answer at once.
         keeps_prices: whether AWS's prices are kept in the workspace; not by a command that writes nothing.
+        patience: how calls are repeated, where `quick` does not say it.
     """
     clock = clock_of_environment()
-    door = Door(config.region, Patience.QUICK if quick else Patience.NORMAL)
+    patience = Patience.QUICK if quick else patience
+    door = Door(config.region, patience)
     workspace = S3Workspace(door, config.workspace)
     target = Ec2Target(door, config.region, clock)
-    book = _book(config, door, workspace, clock, keeps_prices)
+    book = _book(config, door, workspace, clock, Door(PRICE_LIST_REGION, patience), keeps_prices)
     space = config.space
     stage = Stage(target, workspace, book, clock, space, config.to_spec())
     packer, evidence = NotebookPacker(workspace), NotebookEvidence(workspace)
     lease = Lease(workspace, SystemClock(), me(), lives, warn, elapsed)
     ports = Ports(target, workspace, book, packer, evidence, clock)
     measure = Measure(ports, stage, lease.must_be_fresh, warn)
-    return Live(config, space, clock, target, workspace, book, stage, packer, measure, lease)
+    return Live(config, space, clock, target, workspace, book, stage, packer, measure, lease, AwsAccount(door))
 
 
-def _book(config: EMRConfiguration, door: Door, workspace: Workspace, clock: Clock, keeps: bool) -> RateBook:
+def for_checks(config: EMRConfiguration, warn: Callable[[str], None]) -> Live:
+    """Live objects for checks: they write nothing of their own, and do not wait long for a silent service."""
+    return assemble(config, warn, keeps_prices=False, patience=Patience.BRIEF)
+
+
+def step_logs(config: EMRConfiguration) -> StepLogs:
+    """What reads the logs of a configuration's runs."""
+    return S3StepLogs(Door(config.region))
+
+
+def _book(
+    config: EMRConfiguration, door: Door, workspace: Workspace, clock: Clock, listed_at: Door, keeps: bool
+) -> RateBook:
     """AWS's price list, what is kept of it, and the packaged table, in this order."""
     prices = config.prices
     sources: list[PriceSource] = [TablePrices()]
     if prices.live:
-        listed = ListPrices(Door(PRICE_LIST_REGION, Patience.NORMAL))
+        listed = ListPrices(listed_at)
         sources.insert(0, CachedPrices(listed, workspace, clock, keep=keeps))
     pins: dict[str, tuple[float, float | None, float | None]] = {
         kind: (pin.gib_month, pin.iops_month, pin.throughput_month) for kind, pin in prices.ebs.items()

@@ -136,7 +136,8 @@ def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> Non
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
-    assert set(metadata.get_all("Provides-Extra", [])) == {"demo", "dev", "emulator", "optimizer", "report", "spark"}
+    extras = {"demo", "dev", "emulator", "notebook", "optimizer", "report", "spark"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
     points = configparser.ConfigParser()
     points.read_string(archive.read(f"{folder}/entry_points.txt").decode())
     assert dict(points["servo.connectors"]) == {"emr": "servo_emr.connector:EMRConnector"}

@@ -29,6 +29,8 @@ class Patience(enum.Enum):
     """Reads and repeatable writes: the SDK's standard retries, with its backoff and jitter."""
     ONCE = (1, 5.0, 60.0)
     """A call that must not be sent twice."""
+    BRIEF = (2, 2.0, 4.0)
+    """Somebody is waiting, and "it could not be asked" is an answer too."""
     QUICK = (1, 2.0, 2.0)
     """Somebody is waiting at a prompt, and there is an answer without AWS."""
 
@@ -146,7 +148,7 @@ class Door:
     def _open_session(self) -> botocore.session.Session:
         if self._session is None:
             self._session = botocore.session.get_session()
-            if self._patience is Patience.QUICK:
+            if self._patience in (Patience.QUICK, Patience.BRIEF):
                 self._session.set_config_variable("metadata_service_timeout", 1)
                 self._session.set_config_variable("metadata_service_num_attempts", 1)
         return self._session

@@ -138,6 +138,8 @@ def instance_row(row: Mapping[str, Any], volumes: tuple[Volume, ...] | None) -> 
 
 def end_reason(code: str, message: str, errors: Sequence[Mapping[str, Any]]) -> Reason | None:
     """What ended a cluster, in our closed list: ErrorDetails first, then a telling message, then the reason code."""
+    if code == "INTERNAL_ERROR" and "service quota" in message.lower():
+        return Reason.QUOTA  # a quota has no code of its own, neither here nor in ErrorDetails
     for error in errors:
         for beginning, reason in _ERROR_CODES:
             if str(error.get("ErrorCode", "")).startswith(beginning):

@@ -11,8 +11,10 @@ import servo
 import servo.errors
 import typer
 
+from servo_emr.checks import check_all
+from servo_emr.cli.check import refusal, show_checks
 from servo_emr.cli.emulated import EMULATED, emulator
-from servo_emr.cli.output import OUTPUT, Output, emit_json, note
+from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note
 from servo_emr.cli.plan import SET, appraised, chosen, show_appraisal
 from servo_emr.cli.runs import page
 from servo_emr.cli.settings_file import file_of, load, section
@@ -20,6 +22,7 @@ from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
 from servo_emr.domain.errors import Reason, RunError, UsageError, failure
 from servo_emr.domain.run import RunRecord
+from servo_emr.wiring import for_checks
 
 __all__ = ["cycle"]
 
@@ -65,7 +68,7 @@ def cycle(
     if output is Output.JSON:
         emit_json(record.to_json())
     else:
-        typer.echo(page(record))
+        typer.echo(page(record, columns()))
     if record.reason != Reason.SUCCESS:
         raise typer.Exit(1)
 
@@ -90,6 +93,10 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
     live = connector.live
     staged = await live.stage.current()
     values = chosen(live.space, staged, assignments)
+    checks = await check_all(for_checks(config, note))
+    show_checks(checks)
+    if (wrong := refusal(checks)) is not None:
+        raise wrong
     spec = live.stage.spec(values)
     appraisal = await appraised(live, spec)
     show_appraisal(spec, values, appraisal, list(staged.warnings))

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table
+from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, table
 from servo_emr.cli.prices import price_rows
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
@@ -134,15 +134,16 @@ def _dollars(spec: RunSpec, estimate: Estimate) -> dict[str, str]:
 
 def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: list[str]) -> None:
     """Prints settings, nodes, dollars and findings, on standard error: they are for the person at the terminal."""
-    note(f"Settings: {', '.join(f'{name}={value}' for name, value in values.items())}\n")
-    note(table([_nodes(group) for group in spec.groups]))
-    note("\n" + facts(_dollars(spec, appraisal.estimate)))
-    note("\n" + table(price_rows(appraisal.quote)))
+    note(fitted(f"Settings: {', '.join(f'{name}={value}' for name, value in values.items())}\n", columns(err=True)))
+    width = columns(err=True)
+    note(table([_nodes(group) for group in spec.groups], width))
+    note("\n" + facts(_dollars(spec, appraisal.estimate), width))
+    note("\n" + table(price_rows(appraisal.quote), width, "FROM"))
     for finding in appraisal.preflight.findings:
         mark = "Cannot run" if finding.certain else "Mind"
-        note(f"\n{mark}: {finding.message} {finding.remedy}".rstrip())
+        note("\n" + fitted(f"{mark}: {finding.message} {finding.remedy}".rstrip(), width))
     told = {finding.message for finding in appraisal.preflight.findings}
     for warning in [*warnings, *(text for text in appraisal.warnings if text not in told)]:
-        note(f"\nMind: {warning}")
+        note("\n" + fitted(f"Mind: {warning}", width))
     if appraisal.refusal is not None:
-        note(f"\nRefused: {appraisal.refusal.reason}: {appraisal.refusal}")
+        note("\n" + fitted(f"Refused: {appraisal.refusal.reason}: {appraisal.refusal}", width))

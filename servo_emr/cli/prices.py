@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, emit_json, note, table
+from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note, table
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.money import Quote
@@ -37,7 +37,7 @@ def prices(
         refused = {name: str(error) for name, error in unknown.items()}
         emit_json({"currency": "USD", **plain(quote), "unknown": refused})
     elif quote.rates:
-        typer.echo(table(price_rows(quote)))
+        typer.echo(table(price_rows(quote), columns(), "FROM"))
     if unknown:
         raise typer.Exit(1)
 

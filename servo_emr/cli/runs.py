@@ -8,17 +8,18 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, facts, note, seconds, table, when
+from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, table, when
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import RunError, UsageError
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
+from servo_emr.failure_block import failure_of
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.past import read_past
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["page", "resume", "row", "runs", "show"]
+__all__ = ["page", "record_of", "resume", "row", "runs", "show"]
 
 
 def row(record: RunRecord) -> dict[str, str]:
@@ -49,7 +50,7 @@ def runs(
     if output is Output.JSON:
         emit_json([record.to_json() for record in records])
     elif records:
-        typer.echo(table([row(record) for record in records]))
+        typer.echo(table([row(record) for record in records], columns()))
     else:
         typer.echo(f"No runs yet in {live.workspace.uri}.")
 
@@ -84,20 +85,33 @@ def resume(context: typer.Context, output: Output = OUTPUT) -> None:
 
 def show(context: typer.Context, run: str = typer.Argument(..., metavar="RUN"), output: Output = OUTPUT) -> None:
     """Show all that is known of one run."""
+    record = asyncio.run(record_of(assemble(load(file_of(context.obj)), note), run))
+    if output is Output.JSON:
+        emit_json(record.to_json())
+    else:
+        typer.echo(page(record, columns()))
+
+
+async def record_of(live: Live, run: str) -> RunRecord:
+    """The record of a run that the command line names.
+
+    Raises:
+        UsageError: there is none.
+    """
     if not is_run_id(run):
         raise UsageError(f"{run!r} is not a run's id; `servo-emr runs` lists them")
-    live = assemble(load(file_of(context.obj)), note)
-    found = asyncio.run(live.workspace.record(run))
+    found = await live.workspace.record(run)
     if found is None:
         raise UsageError(f"there is no run {run} in {live.workspace.uri}; `servo-emr runs` lists them")
-    if output is Output.JSON:
-        emit_json(found[0].to_json())
-    else:
-        typer.echo(page(found[0]))
+    return found[0]
 
 
-def page(record: RunRecord) -> str:
-    """All that is known of one run, for people."""
+_IN_BLOCK = ("instances", "cell_error", "cell_index", "ename", "traceback", "logs", "output", "aws", "step", "errors")
+"""Details that the failure block shows, or that are of no use to people."""
+
+
+def page(record: RunRecord, width: int | None = None) -> str:
+    """All that is known of one run, for people, in lines of at most `width` characters."""
     cost: dict[str, Any] = dict(record.cost or {})
     parts = [
         facts(
@@ -108,13 +122,13 @@ def page(record: RunRecord) -> str:
                 "Settings": ", ".join(f"{name}={value}" for name, value in record.settings.items()),
                 "Cluster": record.cluster_id,
                 "Notebook SHA-256": record.notebook_sha256,
-                "Message": record.message,
-                "What to do": record.remedy,
-            }
+            },
+            width,
         ),
-        _block("Phases", {name: seconds(value) for name, value in record.phases.items()}),
-        _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in record.metrics.items()}),
-        _block("Without a value", record.missing),
+        fitted(failure_of(record) or "", width),
+        _block("Phases", {name: seconds(value) for name, value in record.phases.items()}, width),
+        _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in record.metrics.items()}, width),
+        _block("Without a value", record.missing, width),
         _block(
             "Dollars",
             {
@@ -130,17 +144,18 @@ def page(record: RunRecord) -> str:
             }
             if cost
             else {"so far": f"{dollars(record.cost_so_far)} (running total, no bill)"},
+            width,
         ),
-        _block("Cause", {key: value for key, value in record.cause.items() if key != "errors"}),
-        _block("Left behind", record.urls),
-        _block("Details", {key: _shown(value) for key, value in record.details.items() if key != "instances"}),
+        _block("Cause", {key: value for key, value in record.cause.items() if key != "errors"}, width),
+        _block("Left behind", record.urls, width),
+        _block("Details", {key: _shown(value) for key, value in record.details.items() if key not in _IN_BLOCK}, width),
     ]
-    parts += [f"Mind: {warning}" for warning in record.warnings]
+    parts += [fitted(f"Mind: {warning}", width) for warning in record.warnings]
     return "\n\n".join(part for part in parts if part)
 
 
-def _block(title: str, pairs: Any) -> str:
-    body = facts(pairs)
+def _block(title: str, pairs: Any, width: int | None) -> str:
+    body = facts(pairs, None if width is None else width - 2)
     return f"{title}\n" + "\n".join(f"  {line}" for line in body.splitlines()) if body else ""
 
 

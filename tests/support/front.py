@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from servo_emr.aws.account import AwsAccount
+from servo_emr.aws.door import Door
 from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
@@ -64,8 +66,19 @@ class Front:
         lease = Lease(world.workspace, SystemClock(), holder, lambda one: one not in dead, world.warned.append)
         measure = JobsThatRun(ports, stage, lease.must_be_fresh, world.warned.append)
         measure.world = world
+        account = AwsAccount(Door(config.region))  # nothing here asks it
         return Live(
-            config, config.space, world.clock, world.target, world.workspace, book, stage, packer, measure, lease
+            config,
+            config.space,
+            world.clock,
+            world.target,
+            world.workspace,
+            book,
+            stage,
+            packer,
+            measure,
+            lease,
+            account,
         )
 
     async def close(self) -> None:

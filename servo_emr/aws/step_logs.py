@@ -1,0 +1,49 @@
+"""`domain.logs.StepLogs` on S3: where EMR puts a step's logs, and how it packs them."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.domain.logs import LOG_NAMES, StepLog
+
+__all__ = ["S3StepLogs"]
+
+_LIMIT = 64 * 1024 * 1024
+"""Bytes of one log that are unpacked: a notebook may print without end."""
+
+
+class S3StepLogs:
+    """Logs below a log URI.
+
+    Args:
+        door: to S3.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def read(self, log_uri: str, cluster_id: str, step_id: str) -> tuple[StepLog, ...]:
+        folder = f"{log_uri.rstrip('/')}/{cluster_id}/steps/{step_id}"
+        return tuple(await asyncio.gather(*(self._log(name, f"{folder}/{name}.gz") for name in LOG_NAMES)))
+
+    async def _log(self, name: str, uri: str) -> StepLog:
+        bucket, key = split_uri(uri)
+        try:
+            answer = await self._door.call("s3", "GetObject", expected=("NoSuchKey", "404"), Bucket=bucket, Key=key)
+        except Refusal:
+            return StepLog(name, uri, None)
+        return StepLog(name, uri, await asyncio.to_thread(_unpacked, answer["Body"]))
+
+
+def _unpacked(body: bytes) -> str:
+    """The text of a gzip body; of a damaged or huge one what can be read, and a remark."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        text = inflater.decompress(body, _LIMIT).decode(errors="replace")
+    except zlib.error as error:
+        return f"[the log is damaged: {error}]\n"
+    if inflater.unconsumed_tail:
+        return f"{text}\n[it goes on: this is the first {_LIMIT} bytes]\n"
+    return text if inflater.eof or not body else f"{text}\n[the log is cut off]\n"

@@ -1,0 +1,29 @@
+"""A heartbeat beside a long piece of work, in real time. Knows nothing of what beats."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+__all__ = ["HEARTBEAT_S", "beating"]
+
+HEARTBEAT_S = 20.0
+"""Real seconds between progress posts: they are the only channel through which the optimizer can cancel."""
+
+
+@contextlib.asynccontextmanager
+async def beating(beat: Callable[[], None]) -> AsyncIterator[None]:
+    """Calls `beat` every HEARTBEAT_S of real time while the body runs."""
+
+    async def beats() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            beat()
+
+    task = asyncio.create_task(beats())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
