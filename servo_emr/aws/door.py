@@ -17,6 +17,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
+from servo_emr.aws.permissions import actions_of
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
 
 __all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
@@ -182,23 +183,23 @@ class Door:
             if hasattr(answer.get("Body"), "read"):
                 answer["Body"] = answer["Body"].read()
         except botocore.exceptions.ClientError as error:
-            raise self._refused(error, name, expected, unclear) from error
+            raise self._refused(error, name, expected, unclear) from _bare(error)
         except _CREDENTIAL_ERRORS as error:
-            raise _without_credentials(name, error) from error
+            raise _without_credentials(name, error) from _bare(error)
         except _NEVER_SENT as error:
-            raise self._unreachable(name, error) from error
+            raise self._unreachable(name, error) from _bare(error)
         except botocore.exceptions.ParamValidationError as error:
             raise failure(
                 Reason.BUG, f"{name}: the request does not fit the service's model: {error}", public="invalid request"
-            ) from error
+            ) from _bare(error)
         except RunError:
             raise
         except Exception as error:  # also whatever the SDK stumbles with over an answer that is none of the service's
             if unclear:  # there may be a cluster whose id was in it
-                raise LaunchUnclear(f"{name}: no clear answer: {error!r}") from error
+                raise LaunchUnclear(f"{name}: no clear answer: {error!r}") from _bare(error)
             if isinstance(error, (botocore.exceptions.BotoCoreError, OSError)):
-                raise self._unreachable(name, error) from error
-            raise _unreadable(name, error) from error
+                raise self._unreachable(name, error) from _bare(error)
+            raise _unreadable(name, error) from _bare(error)
         answer.pop("ResponseMetadata", None)
         return answer
 
@@ -228,8 +229,11 @@ class Door:
         elif code == "RequestTimeTooSkewed":
             remedy, reason = "Set this machine's clock: its signatures are dated with it.", Reason.CREDENTIALS
         elif code in _DENIED_CODES:
-            action = name.replace("emr:", "elasticmapreduce:")
-            remedy, reason = f"Allow {action} to the servo's identity.", Reason.CREDENTIALS
+            actions = actions_of(*name.split(":"))
+            name = ", ".join(actions)
+            if not any(action in message for action in actions):  # S3 says no more than "Access Denied"
+                text = f"{text} (needs {name})"
+            remedy, reason = f"Allow {name} to the servo's identity (see `servo-emr policy`).", Reason.CREDENTIALS
         elif code in _BUCKET_CODES:
             remedy, reason = "Make the bucket, or correct its name and region in servo.yaml.", Reason.BUCKET
         elif code in _THROTTLE_CODES:
@@ -239,6 +243,12 @@ class Door:
         else:
             remedy, reason = "", Reason.BUG
         return failure(reason, f"{text}.", remedy=remedy, public=f"{name} {code}", details=details)
+
+
+def _bare(error: Exception) -> Exception:
+    """The SDK's error without its frames: they hold credentials and signed headers, and servox's log shows values."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _without_credentials(name: str, error: Exception) -> RunError:

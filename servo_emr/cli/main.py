@@ -13,7 +13,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, prices, runs, sweep
+from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, runs, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -48,6 +48,7 @@ def options(
 
 
 app.command("check")(check.check)
+app.command("policy")(policy.policy)
 app.command("plan")(plan.plan)
 app.command("cycle")(cycle.cycle)
 app.command("prices")(prices.prices)
