@@ -194,7 +194,7 @@ class Door:
             ) from _bare(error)
         except RunError:
             raise
-        except Exception as error:  # also whatever the SDK stumbles with over an answer that is none of the service's
+        except Exception as error:  # noqa: BLE001 - also what the SDK stumbles with over an answer that is none
             if unclear:  # there may be a cluster whose id was in it
                 raise LaunchUnclear(f"{name}: no clear answer: {error!r}") from _bare(error)
             if isinstance(error, (botocore.exceptions.BotoCoreError, OSError)):
