@@ -55,8 +55,8 @@ def _block(reason: Reason, message: str, remedy: str, details: Mapping[str, Any]
     lines += _cell(details)
     if record is not None:
         lines += _places(record, details)
-        lines += _fact("Dollars", _dollars(record))
-        lines += _fact("Cleaned up", _cleaned(record))
+        lines += _fact("Dollars", _dollars(record, reason))
+        lines += _fact("Cleaned up", _cleaned(record, reason))
     else:
         lines += _fact("Dollars", "none: nothing was launched")
     return "\n".join([*lines, *_tails(details)])
@@ -148,7 +148,16 @@ def _places(record: RunRecord, details: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _dollars(record: RunRecord) -> str:
+def _unclear(record: RunRecord, reason: Reason) -> bool:
+    """Whether a launch was tried, and nobody knows for certain that it made no cluster."""
+    return (
+        record.cluster_id is None and record.launched_at is not None and reason in (Reason.ENDPOINT, Reason.THROTTLED)
+    )
+
+
+def _dollars(record: RunRecord, reason: Reason) -> str:
+    if _unclear(record, reason):
+        return "none that is known of: no cluster of this run was found"
     if record.cluster_id is None:
         return "none: nothing was launched"
     if not record.cost:
@@ -158,7 +167,9 @@ def _dollars(record: RunRecord) -> str:
     return f"{spent(record):.4f} USD billed ({split})"
 
 
-def _cleaned(record: RunRecord) -> str:
+def _cleaned(record: RunRecord, reason: Reason) -> str:
+    if _unclear(record, reason):
+        return "no cluster of this run was found; `servo-emr sweep` looks once more"
     if record.cluster_id is None:
         return "nothing to clean up: no cluster was made"
     key = RunKey("", record.workspace_id, record.run_id)

@@ -122,6 +122,7 @@ def _more(reader: _Reader, step: StepLook, log: StepLog) -> None:
     if log.text is None or (seen is not None and len(log.text) <= seen):
         return
     if seen is None:
-        typer.echo(f"==> step {step.name} ({step.state}), {log.name}: {log.uri} <==")
-    typer.echo(log.text[seen or 0 :], nl=not log.text.endswith("\n"))
+        empty = "" if log.text else " (empty)"
+        typer.echo(f"==> step {step.name} ({step.state}), {log.name}: {log.uri} <=={empty}")
+    typer.echo(log.text[seen or 0 :], nl=bool(log.text) and not log.text.endswith("\n"))
     reader.printed[log.uri] = len(log.text)

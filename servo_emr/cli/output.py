@@ -58,7 +58,8 @@ def table(rows: Sequence[Mapping[str, Any]], width: int | None = None, wide: str
     if not rows:
         return ""
     cells = [{name: str(value) for name, value in row.items()} for row in rows]
-    taken = {name: max(len(name), *(_longest(row[name]) for row in cells)) for name in cells[0]}
+    # tabulate gives a heading two columns more than it has letters
+    taken = {name: max(len(name) + _GAP, *(_longest(row[name]) for row in cells)) for name in cells[0]}
     excess = 0 if width is None else sum(taken.values()) + _GAP * (len(taken) - 1) - width
     if width is not None and excess > 0:
         room = taken.get(wide, 0) - excess
@@ -79,7 +80,10 @@ def _longest(text: str) -> int:
 
 
 def fitted(text: str, width: int | None) -> str:
-    """`text` in lines of at most `width` characters; what a line is continued with stands under its second column."""
+    """`text` in lines of at most `width` characters; what a line is continued with stands under its second column.
+
+    Words are left whole, since links and commands are there to be copied.
+    """
     if width is None:
         return text
     lines: list[str] = []
@@ -91,7 +95,9 @@ def fitted(text: str, width: int | None) -> str:
         lines += (
             [line]
             if len(line) <= width
-            else textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+            else textwrap.wrap(
+                line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            )
         )
     return "\n".join(lines)
 

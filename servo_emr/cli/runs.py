@@ -113,6 +113,7 @@ _IN_BLOCK = ("instances", "cell_error", "cell_index", "ename", "traceback", "log
 def page(record: RunRecord, width: int | None = None) -> str:
     """All that is known of one run, for people, in lines of at most `width` characters."""
     cost: dict[str, Any] = dict(record.cost or {})
+    failed = failure_of(record) or ""
     parts = [
         facts(
             {
@@ -125,7 +126,7 @@ def page(record: RunRecord, width: int | None = None) -> str:
             },
             width,
         ),
-        fitted(failure_of(record) or "", width),
+        fitted(failed, width),
         _block("Phases", {name: seconds(value) for name, value in record.phases.items()}, width),
         _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in record.metrics.items()}, width),
         _block("Without a value", record.missing, width),
@@ -146,7 +147,7 @@ def page(record: RunRecord, width: int | None = None) -> str:
             else {"so far": f"{dollars(record.cost_so_far)} (running total, no bill)"},
             width,
         ),
-        _block("Cause", {key: value for key, value in record.cause.items() if key != "errors"}, width),
+        "" if failed else _block("Cause", {k: value for k, value in record.cause.items() if k != "errors"}, width),
         _block("Left behind", record.urls, width),
         _block("Details", {key: _shown(value) for key, value in record.details.items() if key not in _IN_BLOCK}, width),
     ]

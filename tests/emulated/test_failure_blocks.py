@@ -238,6 +238,7 @@ def normalised(text: str) -> str:
     """The text with what differs from run to run replaced."""
     for pattern, shown in (
         (r"\d{8}t\d{6}-[0-9a-f]{8}", "RUN"),
+        (r"'servo-emr [0-9a-f]{8} RUN'", "'servo-emr WORKSPACE RUN'"),
         (r"\bj-[0-9A-Z]{10,}", "j-CLUSTER"),
         (r"\bs-[0-9A-Z]{10,}", "s-STEP"),
         (r"\bi-[0-9a-f]{8,}", "i-INSTANCE"),
