@@ -76,7 +76,7 @@ CASES: dict[Reason, Case] = {
         {"components.core.inst_type.values": ["m5.xlarge", "z9.huge"]}, adjust=("core", "inst_type", "z9.huge")
     ),
     Reason.OUT_OF_MEMORY: Case(
-        result={"status": "failed", "kernel_died": True, "cell_index": 2, "ename": "DeadKernelError"}
+        result={"status": "failed", "kernel_died": True, "kernel_exit": -9, "cell_index": 2, "ename": "DeadKernelError"}
     ),
     Reason.JOB_TIMEOUT: Case(result={"status": "timeout", "cell_index": 2}),
     Reason.COST_CEILING: Case({"limits.cost_per_run": 0.15}),
@@ -121,9 +121,8 @@ CASES: dict[Reason, Case] = {
     Reason.UNRELEASED: Case({"limits.cost_per_run": 0.15}, fault("ignore-termination")),
     Reason.BUG: Case(
         faults=fault(
-            "alter", operation="ListSupportedInstanceTypes", member="SupportedInstanceTypes.VCPU", remove=True
-        ),
-        adjust=("core", "replicas", 3),
+            "error", operation="RunJobFlow", code="ValidationException", message="Nobody has seen this before."
+        )
     ),
     Reason.DEADLINE: Case(userdata={"deadline_s": 60}),
     Reason.MAX_COST: Case(userdata={"max_cost_usd": 0.15}),
@@ -229,7 +228,7 @@ async def provoke(case: Case, account: Account) -> tuple[list[str], servo.EventE
 async def stopped(connector: EMRConnector) -> None:
     """Stops a servo as soon as it has a cluster."""
     async with asyncio.timeout(PATIENCE):
-        while connector.live.measure.cluster is None:  # noqa: ASYNC110 - nobody tells of it
+        while "terminate-clusters" not in connector.live.measure.by_hand():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.02)
     await connector.shutdown()
 
@@ -245,6 +244,7 @@ def normalised(text: str) -> str:
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME"),
         (r"\d+\.\d{4}(?=[ ,)])", "N.NNNN"),
+        (r"and took \d+ seconds", "and took N seconds"),
         (r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:PORT"),
         (r"(Traceback       of servo_emr\n    \| Traceback.*\n)(    \|   .*\n)+", r"\1    |   FRAMES\n"),
     ):
