@@ -86,7 +86,8 @@ async def test_a_run_of_equal_identity_is_adopted_with_its_cluster_and_paid_once
     assert outcome.record.cmd_uid == "second"
     assert outcome.record.metrics["duration"] == pytest.approx(1860.0), "by the service's own clock"
     assert world.target.count("submit") == 1
-    assert world.target.count("release") == 0
+    # One that was decided before the kill is ended by whoever finds it, which an ending cluster does not mind.
+    assert world.target.count("release") == int(undecided.decided)
     world.check_that_all_is_settled()
 
 

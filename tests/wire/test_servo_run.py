@@ -185,7 +185,7 @@ def test_the_cost_is_the_bill_that_the_instances_come_to_at_list_prices(
     metrics = turn.answer["metrics"]
     assert metrics["cost"]["value"] == pytest.approx(dollars, abs=0.0001)
     assert metrics["node_hours"]["value"] == pytest.approx(hours, abs=0.00001)
-    job = metrics["duration"]["value"] / 3600 * (0.24 + 3 * 0.213)
+    job = metrics["duration"]["value"] / 3600 * (0.24 + 3 * 0.213 + 4 * volumes)
     assert metrics["job_cost"]["value"] == pytest.approx(job, abs=0.0001)
 
 
