@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Emulator", "run"]
 
-_SHUTDOWN_LOOKS = 0.1  # real seconds that the server takes at most to notice that it is to end
+_SHUTDOWN_LOOKS = 0.1  # real seconds that server and main thread take at most to notice that it is to end
 _PARENT_LOOKS = 0.5  # real seconds between two looks at who our parent is
 _EVERYWHERE = "0.0.0.0"  # the address that stands for all of this machine's
 
@@ -115,7 +115,9 @@ class Emulator:
 
     def wait(self) -> bool:
         """Until it is to end; False when a defect of the emulator is the reason."""
-        self._stop.wait()
+        # The system may give a signal to any thread, and Python's handler runs in the main one: it must wake for it.
+        while not self._stop.wait(_SHUTDOWN_LOOKS):
+            pass
         return not self._defective
 
     def close(self) -> None:

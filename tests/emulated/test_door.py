@@ -305,7 +305,7 @@ async def test_prices_that_somebody_else_answers_for_are_no_prices_and_the_note_
     assert prices.note.startswith("AWS Price List could not be asked (an answer of AWS cannot be read). Look what")
     service.answer(400, refused("AccessDeniedException", f"User: arn:aws:iam::123456789012:user/x {CANARY}"))
     note = (await ListPrices(door).prices("us-east-1", ["m5.xlarge"], ["gp3"])).note
-    assert "(pricing:GetProducts AccessDeniedException). Allow pricing:GetProducts to the servo's identity." in note
+    assert "(pricing:GetProducts AccessDeniedException). Allow pricing:GetProducts to the servo's identity" in note
     assert CANARY not in note, "what the service says itself stays in the account"
     with pytest.raises(RunError) as error:
         await SpotPrices(door).history("us-east-1", ["m5.xlarge"], 0.0, 1.0)

@@ -60,7 +60,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # -- how a connector is declared
 
-EVENTS = {"metrics", "components", "describe", "adjust", "attach", "startup", "shutdown", "measure"}
+EVENTS = {"metrics", "components", "describe", "adjust", "attach", "check", "startup", "shutdown", "measure"}
 
 
 def test_the_handlers_are_those_that_servox_registers_with_the_signatures_that_it_compares() -> None:
