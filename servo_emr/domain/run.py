@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servo_emr.domain.errors import Reason, RunError, Verdict
+from servo_emr.domain.kinds import check_kinds
 from servo_emr.domain.spec import RunSpec, plain
 
 __all__ = [
@@ -256,6 +257,7 @@ class RunRecord:
             raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
         try:
             values = dict(document)
+            check_kinds(cls, values)
             values["state"] = RunState(values["state"])
             values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None
             values["timeline"] = Timeline(**values["timeline"])
