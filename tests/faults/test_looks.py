@@ -15,15 +15,18 @@ from tests.support.samples import result_json
 
 Make = Callable[..., Rig]
 
-LINGERING = {"kind": "delay", "phase": "terminating", "seconds": 1200}
-"""So that there are looks at a cluster that is ending."""
+LINGERING = {
+    "bootstrapping": {"kind": "delay", "phase": "bootstrapping", "seconds": 1200},
+    "teardown": {"kind": "delay", "phase": "terminating", "seconds": 1200},
+}
+"""So that there are looks at a cluster in the phases that pass quickly."""
 FAILED = Job(lambda run_id: result_json(run_id, "failed", cell_index=1, ename="ValueError", evalue="no"))
 
 
 def from_phase(scene: Rig, phase: str, *faults: dict[str, Any]) -> None:
     """The faults begin when the servo first looks at a cluster in that phase."""
-    if phase == "teardown":
-        scene.shop.faults(LINGERING)
+    if phase in LINGERING:
+        scene.shop.faults(LINGERING[phase])
     scene.in_phase(phase, lambda: scene.shop.faults(*faults))
 
 
