@@ -254,8 +254,8 @@ print("peak=%d KiB" % int(status.split("VmHWM:")[1].split()[0]))
 
 
 def test_f25_a_notebook_that_prints_200_megabytes_fills_neither_memory_nor_the_executed_notebook(run: Run) -> None:
-    """In the job, with a real papermill: 200 MB printed and 30 MB shown; papermill stays below 800 MB of memory (what
-    waits to be read, and the copies that writing a notebook takes), the executed notebook below 40 MB, and the end of what was printed is in it."""
+    """In the job, with a real papermill: 200 MB printed and 30 MB shown; papermill stays below 800 MB of memory, the
+    executed notebook below 40 MB, and the end of what was printed is in it."""
     assert run(notebook(ENDLESS, AFTERWARDS, ITS_MEMORY), timeout_s=280.0) == 0
     size = (run.folder / "output.ipynb").stat().st_size
     assert 10_000_000 < size < 40_000_000

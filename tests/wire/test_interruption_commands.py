@@ -25,9 +25,10 @@ OURS = ("20261120t101112-aaaaaaaa", "20261120t101113-bbbbbbbb")
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_signal_ends_the_cluster_of_a_one_shot_command(
+def test_f28_a_signal_ends_the_cluster_of_a_one_shot_command(
     stage: Stage, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
+    """In the job: SIGINT or SIGTERM to `servo measure` and to `servo-emr cycle`; the cluster is seen ending."""
     workspace = f"{name} {number.name}".replace(" ", "-")
     stage.prepare(tmp_path, workspace)
     stage.proxy.reset()
@@ -45,9 +46,10 @@ def test_a_signal_ends_the_cluster_of_a_one_shot_command(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_second_sigint_prints_the_command_that_ends_the_cluster_and_leaves_at_once(
+def test_f28_a_second_sigint_prints_the_command_that_ends_the_cluster_and_leaves_at_once(
     stage: Stage, tmp_path: Path, name: str
 ) -> None:
+    """At teardown: a second SIGINT; it leaves at once with the command to run by hand; `sweep` ends what is left."""
     workspace = f"twice-{name}".replace(" ", "-")
     stage.prepare(tmp_path, workspace)
     stage.proxy.reset()

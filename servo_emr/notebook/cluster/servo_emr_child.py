@@ -64,8 +64,8 @@ class Course:
 
 
 def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
-    """Papermill's own engine, which also tells where it is, marks each cell with its index in the input, and keeps what
-    the cells show within bounds."""
+    """Papermill's own engine, which also tells where it is, marks each cell with its index in the input, and keeps
+    what cells show within bounds."""
     import zmq
     from jupyter_client.manager import AsyncKernelManager
     from papermill import engines
@@ -100,8 +100,8 @@ def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
 
             nb_man.cell_start = cell_start
             try:
-                # A kernel that prints faster than anybody reads loses messages, its own "idle" among them: what the cell
-                # came to is told by its reply.
+                # A kernel that prints faster than anybody reads loses messages, its own "idle" among them: what the
+                # cell came to is told by its reply.
                 options.update(kernel_manager_class=Manager, raise_on_iopub_timeout=False)
                 return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except Exception:

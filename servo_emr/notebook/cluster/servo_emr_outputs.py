@@ -40,7 +40,7 @@ class Bounds:
     def stream(self, outputs: Any, last: Any) -> None:
         last.text = last.text[-STREAMS:]
         self.printed += len(last.text)
-        before = outputs[-2] if len(outputs) > 1 else None
+        before: Any = outputs[-2] if len(outputs) > 1 else None
         same = before is not None and before.output_type == "stream" and before.name == last.name
         if same and len(before.text) < PIECE:
             before.text += last.text
