@@ -88,15 +88,18 @@ class LogTail:
 class LaunchTarget(Protocol):
     """One flavour of EMR. Waiting, backoff and deadlines belong to `lifecycle`, never here."""
 
-    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
-        """The exact API request that `submit` would send. Pure: no I/O, equal arguments give equal requests."""
+    def request(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]:
+        """The exact API request that `submit` would send. Pure: no I/O, equal arguments give equal requests.
+
+        attempt, counted from 1, says where it goes: see `domain.attempt.subnet_of`.
+        """
         ...
 
     async def preflight(self, spec: RunSpec) -> Preflight:
         """Read-only calls. What may not be asked becomes a finding that says so, never an error or silence."""
         ...
 
-    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+    async def submit(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> Handle:
         """Makes one call, once. The caller must see it through: cancelling the awaiting task does not undo it.
 
         Raises:
@@ -115,7 +118,8 @@ class LaunchTarget(Protocol):
         ...
 
     async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
-        """Looks once and never waits; one call where one is enough. `last` is the look before this one."""
+        """Looks once and never waits; one call where one is enough, and each is sent once: who looks looks again.
+        `last` is the look before this one."""
         ...
 
     async def confirmed(self, handle: Handle) -> bool:
@@ -131,10 +135,11 @@ class LaunchTarget(Protocol):
         of the bootstrap action. None when nothing has run that could have written any. Never raises."""
         ...
 
-    async def release(self, handle: Handle) -> None:
+    async def release(self, handle: Handle) -> bool:
         """Asks for the cluster's end. May be repeated; safe on a cluster that has ended or never was.
 
-        Termination protection that somebody switched on is switched off: the cluster carries our key.
+        Termination protection that somebody switched on is switched off: the cluster carries our key. Returns whether
+        it had to be.
         """
         ...
 
