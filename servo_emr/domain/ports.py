@@ -69,7 +69,8 @@ class Finding:
 @dataclass(frozen=True)
 class Preflight:
     """What read-only calls say of a spec: findings, the vCPUs of each type where the service told them, and those of
-    the spec's subnets in whose zones every type is offered (all of them where that could not be asked)."""
+    the spec's subnets in whose zones every type is offered, neighbours in different zones where they can be (all of
+    them as they are where that could not be asked)."""
 
     findings: tuple[Finding, ...] = ()
     vcpus: Mapping[str, int] = field(default_factory=dict)
