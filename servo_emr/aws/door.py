@@ -17,8 +17,9 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
+from servo_emr.aws.body import read_body
 from servo_emr.aws.permissions import actions_of
-from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
+from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge, failure
 
 __all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
 
@@ -92,19 +93,23 @@ class Door:
         self._clients: dict[tuple[str, Patience], Any] = {}
         self._lock = threading.Lock()
 
-    async def call(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
+    async def call(
+        self, service: str, operation: str, *, expected: Collection[str] = (), most: int | None = None, **params: Any
+    ) -> Any:
         """One API call, made on a thread. Returns the answer without its ResponseMetadata; bodies are read whole.
 
         Args:
             service: the SDK's service name, for example "emr".
             operation: the API's operation name, for example "DescribeCluster".
             expected: error codes that the caller handles.
+            most: bytes of a body that are read.
 
         Raises:
             Refusal: the service answered with one of the expected codes.
+            TooLarge: the body has more than `most` bytes, by the service's own word; none of it is read.
             RunError: anything else that went wrong, with its reason.
         """
-        return await asyncio.to_thread(self._call, service, operation, self._patience, expected, params)
+        return await asyncio.to_thread(self._call, service, operation, self._patience, expected, params, most)
 
     async def call_once(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
         """The same for a call that must not take effect twice: sent once.
@@ -188,7 +193,13 @@ class Door:
             return self._clients[service, patience]
 
     def _call(
-        self, service: str, operation: str, patience: Patience, expected: Collection[str], params: dict[str, Any]
+        self,
+        service: str,
+        operation: str,
+        patience: Patience,
+        expected: Collection[str],
+        params: dict[str, Any],
+        most: int | None = None,
     ) -> Any:
         name = f"{service}:{operation}"
         unclear = patience is Patience.ONCE
@@ -196,7 +207,7 @@ class Door:
             client = self._client(service, patience)
             answer = getattr(client, _method(client, operation))(**params)
             if hasattr(answer.get("Body"), "read"):
-                answer["Body"] = answer["Body"].read()
+                answer["Body"] = read_body(answer["Body"], answer.get("ContentLength"), most, name)
         except botocore.exceptions.ClientError as error:
             raise self._refused(error, name, expected, unclear) from _bare(error)
         except _CREDENTIAL_ERRORS as error:
@@ -207,7 +218,7 @@ class Door:
             raise failure(
                 Reason.BUG, f"{name}: the request does not fit the service's model: {error}", public="invalid request"
             ) from _bare(error)
-        except RunError:
+        except (RunError, TooLarge):
             raise
         except Exception as error:  # noqa: BLE001 - also what the SDK stumbles with over an answer that is none
             if unclear:  # there may be a cluster whose id was in it

@@ -7,6 +7,7 @@ role, so that the measured cluster is the one that was asked for.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ _DAY_S = 86_400.0
 """Far more than what our clock and EMR's can differ by."""
 _LOG_TAIL = 16_384
 _LOG_LIMIT = 8 * 1024 * 1024
+_UNPACKED = 1024 * 1024 * 1024
+"""Bytes that a log is unpacked to at most: what repeats itself packs a thousand to one."""
 
 
 class Ec2Target:
@@ -215,7 +218,7 @@ class Ec2Target:
             return LogTail(name, uri, None)
         except RunError as error:
             return LogTail(name, uri, f"[the log could not be read: {error.message}]")
-        text = gunzip_tail(body[:_LOG_LIMIT], _LOG_TAIL)
+        text = await asyncio.to_thread(gunzip_tail, body[:_LOG_LIMIT], _LOG_TAIL)
         if len(body) > _LOG_LIMIT:  # a gzip body has no middle to begin in: its end is out of reach
             text += f"\n[only the first {_LOG_LIMIT >> 20} MiB of the log were read]"
         return LogTail(name, uri, text)
@@ -237,13 +240,17 @@ class Ec2Target:
 
 
 def gunzip_tail(body: bytes, size: int) -> str:
-    """The last `size` bytes of a gzip body as text, all its members; a cut body gives what can be read of it."""
-    tail = b""
+    """The last `size` bytes of a gzip body as text, all its members; a cut body gives what can be read of it, and one
+    of more than a gibibyte the end of the first."""
+    tail, unpacked = b"", 0
     try:
         while body:
             inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
             while body and not inflater.eof:
-                tail = (tail + inflater.decompress(body, 1 << 20))[-size:]
+                piece = inflater.decompress(body, 1 << 20)
+                tail, unpacked = (tail + piece)[-size:], unpacked + len(piece)
+                if unpacked >= _UNPACKED:
+                    return f"{tail.decode(errors='replace')}\n[only the first {_UNPACKED >> 20} MiB were unpacked]"
                 body = inflater.unconsumed_tail
             tail = (tail + inflater.flush())[-size:]
             body = inflater.unused_data.lstrip(b"\0")  # what blocks are filled up with

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.domain.errors import Reason, RunError
@@ -90,7 +91,7 @@ class Ec2Preflight:
         missing = {t for t in inst_types if (release, t) not in self._memory.supported}
         if not missing:
             return
-        token: dict[str, str] = {}
+        token: dict[str, Any] = {}
         while missing:
             answer = await self._door.call(
                 "emr",

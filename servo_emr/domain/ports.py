@@ -199,7 +199,11 @@ class Workspace(Protocol):
         ...
 
     async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
-        """Reads an artefact of a run, or None; of one that is larger than `limit` bytes the first `limit` + 1."""
+        """Reads an artefact of a run, or None.
+
+        Raises:
+            TooLarge: it has more than `limit` bytes; none of it was read.
+        """
         ...
 
     async def read(self, uri: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.errors import Reason, RunError, Verdict
+from servo_emr.domain.kinds import check_kinds
 from servo_emr.domain.spec import plain
 
 __all__ = [
@@ -274,6 +275,7 @@ class RunRecord:
             raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
         try:
             values = dict(document)
+            check_kinds(cls, values)
             values["state"] = RunState(values["state"])
             values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None
             values["timeline"] = Timeline(**values["timeline"])

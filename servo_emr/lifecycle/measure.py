@@ -82,23 +82,26 @@ class Measure:
     async def recover(self) -> list[RunError]:
         """At a start: makes sure of the end of what must not go on. An undecided run is left to be adopted.
 
-        What is alive is asked too: records are read back for some days only.
+        What is alive is asked too: records are read back for some days only. One that cannot be read is among the
+        errors, by name, and keeps nothing else from being finished.
         """
         workspace = self._ports.workspace
-        past = await read_past(workspace, self._ports.clock.now())
+        unread: list[RunError] = []
+        past = await read_past(workspace, self._ports.clock.now(), unread.append)
         unfinished = past.unfinished()
         waiting = [record.run_id for record in unfinished if not record.decided and not record.released]
         for run_id in waiting:
             self._warn(f"run {run_id} is undecided: it is adopted when the same is measured again, else ended")
         errors = await self._recover.finish([r for r in unfinished if r.run_id not in waiting])
         known = {record.run_id for record in unfinished}
-        return errors + await self._recover.strays(await workspace.identity(), known)
+        return unread + errors + await self._recover.strays(await workspace.identity(), known)
 
     async def abandon(self) -> list[RunError]:
         """Ends whatever is unfinished, an undecided run too: nobody has asked for it again, and nobody enforces its
         limits meanwhile. Returns what could not be verified."""
-        past = await read_past(self._ports.workspace, self._ports.clock.now())
-        return await self._recover.finish(past.unfinished())
+        unread: list[RunError] = []
+        past = await read_past(self._ports.workspace, self._ports.clock.now(), unread.append)
+        return unread + await self._recover.finish(past.unfinished())
 
     async def finish(self, records: Iterable[RunRecord]) -> list[RunError]:
         """Ends, verifies and bills unfinished runs; returns what could not be verified."""

@@ -116,7 +116,15 @@ class Recover:
         if not await ports.target.confirmed(handle):
             self._warn(f"{cluster_id} has a name like ours, but not our tag: it is left alone")
             return
-        loaded = await ports.workspace.record(key.run_id)
+        try:
+            loaded = await ports.workspace.record(key.run_id)
+        except RunError as unread:
+            if unread.reason is not Reason.BUCKET:
+                raise
+            # Nobody can adopt what no record tells of: the cluster comes first, the record stays as it is.
+            self._warn(f"{cluster_id} is alive, and the record of its run cannot be read: its end is made sure of")
+            await Release(ports.target, ports.clock, self._region, self._warn).now(handle)
+            raise
         record = loaded[0] if loaded is not None else None
         if record is None or record.cluster_id not in (None, cluster_id) or (record.settled and record.cluster_id):
             self._warn(f"{cluster_id} is alive, and no unfinished run tells of it: its end is made sure of")

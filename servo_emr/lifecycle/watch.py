@@ -13,7 +13,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from servo_emr.domain.errors import RunError
+from servo_emr.domain.errors import RunError, TooLarge
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
 from servo_emr.domain.run import TEARDOWN_S, Observation, RunState
 from servo_emr.domain.spec import RunSpec, of_repeat
@@ -25,6 +25,8 @@ __all__ = ["Progress", "Watch", "pace", "patience", "running_repeat"]
 _LAUNCH_LONGEST_S = 120.0
 _LONGEST_S = 300.0
 _SHORTEST_S = 30.0
+_PROGRESS = 64 * 1024
+"""Bytes of progress.json that are read: the notebook could have written anything in its place."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,12 @@ class Watch:
     async def _read_cells(self, handle: Handle, repeat: int) -> None:
         name = of_repeat("progress.json", repeat)
         try:
-            body = await self._workspace.get(handle.key.run_id, name)
+            body = await self._workspace.get(handle.key.run_id, name, _PROGRESS)
             if body is None:
                 return
             document = json.loads(body)
             self._cells = (int(document["cell"]), int(document["cells"]))
-        except (RunError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (RunError, TooLarge, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             self._warn(f"{name} of {handle.key.run_id} cannot be read: {error}")
 
     def report(self, handle: Handle, spec: RunSpec, ceilings: Ceilings, state: RunState, now: float) -> None:
