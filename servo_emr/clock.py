@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import ssl
 import time
 
 import httpx
@@ -14,6 +16,12 @@ from servo_emr.domain.ports import Clock
 __all__ = ["EmulatedClock", "SystemClock", "clock_of_environment", "elapsed"]
 
 VARIABLE = "SERVO_EMR_CLOCK"
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Loaded once: that takes longer than many readings of a clock."""
+    return httpx.create_ssl_context()
 
 
 class SystemClock:
@@ -39,7 +47,7 @@ class EmulatedClock:
 
     def now(self) -> float:
         try:
-            answer = httpx.get(self._url, timeout=self._PATIENCE_S, trust_env=False)
+            answer = httpx.get(self._url, timeout=self._PATIENCE_S, trust_env=False, verify=_certificates())
             answer.raise_for_status()
             return float(answer.json()["now"])
         except (httpx.HTTPError, ValueError, KeyError) as error:
@@ -47,7 +55,8 @@ class EmulatedClock:
 
     async def sleep(self, seconds: float) -> None:
         until = self.now() + seconds
-        async with httpx.AsyncClient(timeout=2 * self._PATIENCE_S, trust_env=False) as client:
+        patience = 2 * self._PATIENCE_S
+        async with httpx.AsyncClient(timeout=patience, trust_env=False, verify=_certificates()) as client:
             while True:
                 try:
                     answer = await client.get(self._url, params={"until": until, "timeout": self._PATIENCE_S})
