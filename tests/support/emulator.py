@@ -113,6 +113,11 @@ class EmulatorProcess:
     def state(self) -> dict[str, Any]:
         return dict(self.get("state"))
 
+    def faults(self, *faults: Mapping[str, Any]) -> None:
+        """Replaces all faults."""
+        answer = self._http.post("/_emulator/faults", json=list(faults))
+        assert answer.status_code == 200, answer.text
+
     def get(self, route: str, **query: Any) -> Any:
         """GET /_emulator/ROUTE; the JSON of its answer."""
         answer = self._http.get(f"/_emulator/{route}", params=query)

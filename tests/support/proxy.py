@@ -98,6 +98,11 @@ class Proxy:
         with self._lock:
             self._traps.append(_Trap(when, matches, act, drop))
 
+    @property
+    def cut(self) -> _Trap:
+        """A trap that cuts a call off before it is passed on, and does nothing else."""
+        return _Trap("before", lambda call: True, lambda call: None, True)
+
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()

@@ -22,6 +22,7 @@ from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import job_notebook
 from tests.support.optimizer import Command
 from tests.support.persistent import PersistentOptimizer
+from tests.support.promise import Surroundings
 from tests.support.proxy import Call, Proxy
 from tests.support.servo import PATIENCE, write_configuration
 from tests.support.stride import StrideClock
@@ -64,20 +65,10 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
         self.prepare(folder, name, changes)
         self.proxy.reset()
-        before = self.objects()
+        before = Surroundings.of(self.account)
         with optimizer() as asking, Supervisor(folder, asking.url, self.env) as servo:
             yield Scene(self, f"s3://{BUCKET}/{name}", folder, asking, servo, before)
         self.proxy.reset()
-
-    def objects(self) -> dict[str, str]:
-        """Every object that there is, by bucket and key, with its ETag."""
-        s3 = self.account["s3"]
-        return {
-            f"s3://{bucket['Name']}/{item['Key']}": item["ETag"]
-            for bucket in s3.list_buckets()["Buckets"]
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"])
-            for item in page.get("Contents", ())
-        }
 
     def prepare(self, folder: Path, name: str, changes: Mapping[str, Any] | None = None) -> None:
         """Notebook and servo.yaml; servo gives an optimizer up that has not answered for some seconds."""
@@ -97,8 +88,15 @@ class Scene:
     folder: Path
     optimizer: PersistentOptimizer
     servo: Supervisor
-    before: Mapping[str, str]
-    """The objects that were there before it, by key, with their ETags."""
+    before: Surroundings
+
+    @property
+    def account(self) -> Account:
+        return self.stage.account
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Every terminal answer that reached the optimizer, oldest first."""
+        return self.optimizer.terminal()
 
     def ask(self, command: Command) -> dict[str, Any]:
         """A command's result, through however many restarts."""
