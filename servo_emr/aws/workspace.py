@@ -31,6 +31,8 @@ _NOTEBOOK = 50 * 1024 * 1024
 """Bytes of a notebook that are read: to parse them takes several times as much memory."""
 _AT_ONCE = 16
 """Records that are read at the same time."""
+_REMEMBERED = 8 << 20
+"""Bytes of records that are kept in memory, so that a listing fetches only what has changed since the one before."""
 _BEATEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 
 
@@ -48,6 +50,7 @@ class S3Workspace:
         self._bucket, prefix = split_uri(self.uri)
         self._prefix = f"{prefix}/" if prefix else ""
         self._id: str | None = None
+        self._remembered: dict[str, tuple[bytes, str]] = {}
 
     async def identity(self) -> str:
         """The workspace's id; made with a conditional write, so that two who ask at once get the same."""
@@ -77,7 +80,9 @@ class S3Workspace:
         return await self._write_document(_record_key(record.run_id), record.to_json(), expected)
 
     async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
-        document = await self._read_document(_record_key(run_id))
+        return self._parsed(run_id, await self._read_document(_record_key(run_id)))
+
+    def _parsed(self, run_id: str, document: Document | None) -> tuple[RunRecord, str] | None:
         if document is None:
             return None
         try:
@@ -100,8 +105,11 @@ class S3Workspace:
             "s3", "ListObjectsV2", "Contents", sign="Name", Bucket=self._bucket, Prefix=prefix, **start
         )
         with self._placed(), understood("s3:ListObjectsV2"):
-            keys = [item["Key"] async for item in listing]
-        names = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in sorted(keys, reverse=True)]
+            versions = {item["Key"].removeprefix(self._prefix): item["ETag"] async for item in listing}
+        # A servo asks for the same records before every launch, for months: what is as it was is not fetched again.
+        kept = {key: read for key, read in self._remembered.items() if versions.get(key) == read[1]}
+        self._remembered = kept
+        names = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in sorted(versions, reverse=True)]
         for some in _batched(filter(is_run_id, names), _AT_ONCE):
             for found in await asyncio.gather(*map(self._record_or_error, some)):
                 if isinstance(found, RunError):
@@ -112,10 +120,16 @@ class S3Workspace:
                     yield found
 
     async def _record_or_error(self, run_id: str) -> RunRecord | RunError | None:
+        key = _record_key(run_id)
         try:
-            found = await self.record(run_id)
+            read = self._remembered.get(key)
+            if read is None:
+                read = await self._text(key)
+            found = self._parsed(run_id, None if read is None else _document(f"{self.uri}/{key}", *read))
         except RunError as error:
             return error
+        if read is not None and sum(len(body) for body, _ in self._remembered.values()) + len(read[0]) <= _REMEMBERED:
+            self._remembered[key] = read
         return None if found is None else found[0]
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:
@@ -184,22 +198,16 @@ class S3Workspace:
             return answer["Body"], answer["ETag"]
 
     async def _read_document(self, key: str) -> Document | None:
+        found = await self._text(key)
+        return None if found is None else _document(f"{self.uri}/{key}", *found)
+
+    async def _text(self, key: str) -> tuple[bytes, str] | None:
+        """(text, version) of a document of ours, or None; never more of it than a document may have."""
         try:
             with self._placed():
-                found = await self._get(self._bucket, self._prefix + key, _DOCUMENT)
-            if found is None:
-                return None
-            body = json.loads(found[0])
-            if not isinstance(body, dict):
-                raise TypeError("not an object")
-        except (ValueError, TypeError, RecursionError, TooLarge) as error:
-            raise failure(
-                Reason.BUCKET,
-                f"{self.uri}/{key} is not a JSON object of ours ({error}).",
-                remedy="Restore it from an earlier version, or move it away; nothing was changed.",
-                public="a document of the workspace cannot be read",
-            ) from error
-        return Document(body, found[1])
+                return await self._get(self._bucket, self._prefix + key, _DOCUMENT)
+        except TooLarge as error:
+            raise _no_document(f"{self.uri}/{key}", error) from error
 
     async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
         # ASCII, because texts of a notebook may hold what UTF-8 cannot: Python's own file names do.
@@ -224,6 +232,25 @@ class S3Workspace:
             raise Conflict(f"{self.uri}/{key} was changed by somebody else ({refusal.code})") from refusal
         with understood("s3:PutObject"):
             return str(answer["ETag"])
+
+
+def _document(uri: str, text: bytes, version: str) -> Document:
+    try:
+        body = json.loads(text)
+        if not isinstance(body, dict):
+            raise TypeError("not an object")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _no_document(uri, error) from error
+    return Document(body, version)
+
+
+def _no_document(uri: str, error: Exception) -> RunError:
+    return failure(
+        Reason.BUCKET,
+        f"{uri} is not a JSON object of ours ({error}).",
+        remedy="Restore it from an earlier version, or move it away; nothing was changed.",
+        public="a document of the workspace cannot be read",
+    )
 
 
 def _batched(items: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:

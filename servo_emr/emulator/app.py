@@ -72,6 +72,7 @@ class Emulator:
         self._objects = Objects(writers)
         self._regions = Regions()
         self._faults = Faults()
+        self._calls = CallLog()
         self._market = open_market(settings.spot_history, settings.prices, seed=settings.seed, start=start)
         self._root = Path(tempfile.mkdtemp(prefix="servo-emr-emulator-"))
         self._janitor = Janitor(self._root)
@@ -149,7 +150,7 @@ class Emulator:
         def now() -> float:
             return self._driver.clock()[0]
 
-        calls, prices = CallLog(), self._settings.prices
+        calls, prices = self._calls, self._settings.prices
         moto = OneWriterAtATime(DomainDispatcherApplication(create_backend_app), writers)
         others = SpotHistory(moto, self._market, prices, now)
         emr = EmrApplication(self._driver, self._regions, self._faults)

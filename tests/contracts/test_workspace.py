@@ -313,9 +313,11 @@ class Counting(Door):
     def __init__(self) -> None:
         super().__init__("us-east-1")
         self.now = self.most = 0
+        self.read: list[str] = []
 
     async def call(self, service: str, operation: str, **params: Any) -> Any:
         self.now += operation == "GetObject"
+        self.read += [params["Key"]] if operation == "GetObject" else []
         self.most = max(self.most, self.now)
         try:
             answer = await super().call(service, operation, **params)
@@ -343,3 +345,36 @@ async def test_records_are_read_some_at_a_time_and_come_in_their_order_all_the_s
         async for one in workspace.records():
             before_it.append(one.run_id)
     assert before_it == found[:19], "the error comes in its place"
+
+
+async def test_of_records_that_were_read_before_only_those_that_have_changed_are_read_again(s3: Any) -> None:
+    door = Counting()
+    workspace, other = (
+        S3Workspace(door, "s3://acme-servo/nightly"),
+        S3Workspace(Door("us-east-1"), "s3://acme-servo/nightly"),
+    )
+    made = [record(0, f"{n:08}") for n in range(20)]
+    versions = [await other.save(one, None) for one in made]
+    assert [one async for one in workspace.records()] == made[::-1]
+    door.read.clear()
+    assert [one async for one in workspace.records()] == made[::-1]
+    assert door.read == []
+    changed, added = replace(made[7], warnings=("changed",)), record(1)
+    await other.save(changed, versions[7])
+    await other.save(added, None)
+    expected = [added, *made[:7:-1], changed, *made[6::-1]]
+    assert [one async for one in workspace.records()] == expected
+    assert [key.rsplit("/", 1)[-1] for key in door.read] == [f"{one.run_id}.json" for one in (added, changed)]
+    s3.delete_object(Bucket="acme-servo", Key=f"nightly/records/dt=2026-11-18/{made[3].run_id}.json")
+    assert [one async for one in workspace.records()] == [one for one in expected if one is not made[3]]
+
+
+async def test_records_are_remembered_up_to_a_limit_and_are_whole_beyond_it(s3: Any) -> None:
+    door = Counting()
+    workspace = S3Workspace(door, "s3://acme-servo/nightly")
+    made = [record(0, f"{n:08}", message="m" * (3 << 20)) for n in range(4)]
+    for one in made:
+        await workspace.save(one, None)
+    for _ in range(2):
+        assert [one async for one in workspace.records()] == made[::-1]
+    assert len(door.read) == 4 + 2, "two of them fit"

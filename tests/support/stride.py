@@ -11,23 +11,29 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.emulator import EmulatorProcess
-
 __all__ = ["StrideClock"]
+
+
+class Driven(Protocol):
+    """An emulator whose W is driven by hand."""
+
+    def now(self) -> float: ...
+
+    def advance(self, seconds: float) -> float: ...
 
 
 class StrideClock:
     """Answers GET /_emulator/clock for SERVO_EMR_CLOCK. A context manager.
 
     Args:
-        emulator: its W is driven by hand (speed 0).
+        emulator: its W is driven by hand.
         stride: seconds of W that a sleep takes at least.
     """
 
-    def __init__(self, emulator: EmulatorProcess, stride: float) -> None:
+    def __init__(self, emulator: Driven, stride: float) -> None:
         self._emulator = emulator
         self.stride = stride
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
