@@ -23,8 +23,8 @@ COST = {"usd": 0.4, "billed_usd": 0.5, "ec2_usd": 0.3, "fee_usd": 0.15, "ebs_usd
 def ended(reason: Reason, **changes: Any) -> RunRecord:
     """A run that ended with a reason, with a bill and all phases."""
     phases = {"duration": 600.0, "provisioning_time": 30.0, "bootstrap_time": 400.0, "teardown_time": 60.0}
-    values = {"verdict": reason.verdict, "reason": str(reason), "phases": phases, "cost": COST, **changes}
-    return replace(RECORD, message="", metrics={"rows": 3.0, "cost": 0.4}, **values)
+    known = {"verdict": reason.verdict, "reason": str(reason), "phases": phases, "cost": COST}
+    return replace(RECORD, **{**known, "message": "", "metrics": {"rows": 3.0, "cost": 0.4}, **changes})
 
 
 def row(record: RunRecord) -> dict[str, Any]:
