@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -90,7 +91,7 @@ def rows(records: Iterable[RunRecord]) -> list[Row]:
             **{f"{METRIC}{name}": record.metrics.get(name) for name in metrics},
             **_row(record),
         }
-        found.append({name: values[name] for name in names})
+        found.append({name: _sound(values[name]) for name in names})
     return found
 
 
@@ -182,6 +183,13 @@ def _market(spec: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Value:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _sound(value: Value) -> Value:
+    """The value as JSON and UTF-8 have it: texts of a notebook may hold half a character, a figure may be none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _when(at: float | None) -> str | None:
