@@ -50,6 +50,7 @@ CONFIG: Spec = {
 }
 """What all charts have in common."""
 
+_MANY = 200
 _LOW = 256
 """Pixels from the top: just above the lower edge of the chart of the best so far."""
 _SHAPES = {
@@ -111,21 +112,24 @@ def cost_against_duration(found: Findings) -> Chart | None:
     )
     x = {"field": "x", **axis_title(f"Duration of the job ({unit})")}
     y = {"field": "y", **axis_title("Cost of one run (USD)")}
+    # The more there are, the fainter each is.
+    mark = {"type": "point", "fillOpacity": 0.35, "aria": False, "tooltip": True}
+    mark |= {"size": 24, "strokeWidth": 1, "opacity": 0.6} if len(points) > _MANY else {"size": 55, "strokeWidth": 1.6}
     runs = {
         "name": "runs",
         "data": {"values": points},
         "transform": [{"filter": "datum.x !== null"}],
-        "mark": {"type": "point", "size": 55, "strokeWidth": 1.6, "fillOpacity": 0.35, "aria": False, "tooltip": True},
+        "mark": mark,
         "encoding": {"x": x, "y": y, **_by_kind(kinds)},
     }
     crosses = {
         "name": "failed",
         "data": {"values": points},
         "transform": [{"filter": "datum.x === null"}],
-        "mark": {"type": "point", "size": 45, "strokeWidth": 2, "aria": False, "tooltip": True},
+        "mark": {**mark, "strokeWidth": 2},
         "encoding": {"x": {"value": 0}, "y": y, **_by_kind(kinds)},
     }
-    layers = [_front(found.front, seconds, x, y), runs, crosses, *_named(found, seconds, x, y)]
+    layers = [runs, crosses, _front(found.front, seconds, x, y), *_named(found, seconds, x, y)]
     return chart("tradeoff", "Cost against duration", told, 380, layers)
 
 
@@ -158,7 +162,7 @@ def _by_kind(kinds: Sequence[Kind]) -> Spec:
     """How runs of each kind look, and what is told of one."""
     domain = [str(kind) for kind in kinds]
     shapes, colours = [_SHAPES[kind][0] for kind in kinds], [_SHAPES[kind][1] for kind in kinds]
-    legend = {"title": None}
+    legend = {"title": None, "columns": 3}
     return {
         "shape": {"field": "kind", "type": "nominal", "scale": {"domain": domain, "range": shapes}, "legend": legend},
         "stroke": {"field": "kind", "type": "nominal", "scale": {"domain": domain, "range": colours}, "legend": legend},
@@ -196,8 +200,10 @@ def _named(found: Findings, seconds: float, x: Spec, y: Spec) -> list[Spec]:
             "fontWeight": 600, "color": colour, "aria": False,
         }  # fmt: skip
         place = {"x": x, "y": y}
-        layers.append({"name": name.split(" ", 1)[0], "data": data, "mark": ring, "encoding": place})
-        layers.append({"data": data, "mark": label, "encoding": {**place, "text": {"field": "name"}}})
+        layers.append({"name": name.partition(" ")[0], "data": data, "mark": ring, "encoding": place})
+        halo = {**label, "stroke": "var(--surface)", "strokeWidth": 5, "strokeJoin": "round"}
+        text = {**place, "text": {"field": "name"}}
+        layers += [{"data": data, "mark": halo, "encoding": text}, {"data": data, "mark": label, "encoding": text}]
     return layers
 
 
@@ -269,5 +275,5 @@ def ordinal(field: str, names: Mapping[str, str], title: str | None) -> Spec:
         "field": field,
         "type": "nominal",
         "scale": {"domain": list(names), "range": list(names.values())},
-        "legend": {"title": title},
+        "legend": {"title": title, "columns": 3},
     }

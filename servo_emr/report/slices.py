@@ -125,7 +125,7 @@ def by_count(found: Findings) -> Chart | None:
         "x": {**x, "scale": {"zero": False, "nice": False, "padding": 8}},
         "y": y,
         "detail": {"field": "line"},
-        "color": {**ordinal("type", colours, None), "legend": {"title": None, "columns": 3}},
+        "color": ordinal("type", colours, None),
         "tooltip": tip(settings="settings", cost="usd", duration="duration"),
     }
     mark = {"type": "line", "point": {"size": 45, "filled": True}, "strokeWidth": 2, "aria": False}
@@ -168,7 +168,7 @@ def by_phase(found: Findings, what: str) -> Chart | None:
         "encoding": {
             "y": {"field": "settings", "type": "nominal", "title": None, "sort": list(means)},
             "x": {"field": "value", "type": "quantitative", "title": unit, "stack": "zero"},
-            "color": {**ordinal("phase", colours, None), "legend": {"title": None, "columns": 3}},
+            "color": ordinal("phase", colours, None),
             "order": {"field": "order", "type": "quantitative"},
             "tooltip": tip(settings="settings", phase="phase", takes="told"),
         },

@@ -21,11 +21,12 @@ _METRICS = 4
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows and, for a number, what it is sorted by."""
+    """What a cell shows, for a number what it is sorted by, and the class of the style that it has."""
 
     text: str
     key: float | None = None
     number: bool = False
+    look: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ def runs_table(runs: Sequence[Run]) -> Table:
     varying = [n for n in settings if len({run.row[n] for run in runs}) > 1]
     metrics = [n for n in names if n.startswith(METRIC)][:_METRICS]
     columns = [
-        ("Begun (UTC)", False),
         *((name, _numeric(runs, name)) for name in varying),
         ("Outcome", False),
         ("Duration", True),
@@ -51,6 +51,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
         ("Spent", True),
         *((name.removeprefix(METRIC), True) for name in metrics),
         ("Mind", False),
+        ("Begun (UTC)", False),
     ]
     return Table(columns, [(run, _cells(run, varying, metrics)) for run in reversed(runs)])
 
@@ -61,14 +62,14 @@ def _numeric(runs: Sequence[Run], name: str) -> bool:
 
 def _cells(run: Run, settings: Sequence[str], metrics: Sequence[str]) -> list[Cell]:
     return [
-        Cell(str(run.row["created_at"]).replace("T", " ").rstrip("Z"), run.record.created_at),
         *(_value(run.row[name]) for name in settings),
-        Cell(run.record.reason or str(run.record.state)),
+        Cell(run.record.reason or str(run.record.state), look="outcome"),
         _bounded(run, "duration_s", "duration_at_least_s", lasted),
         _bounded(run, "cost_usd", "cost_at_least_usd", usd),
         Cell(usd(run.spent), run.spent, True),
         *(_value(run.row[name]) for name in metrics),
-        Cell(", ".join(_flags(run))),
+        Cell(", ".join(_flags(run)), look="mind"),
+        Cell(str(run.row["created_at"]).replace("T", " ").rstrip("Z"), run.record.created_at),
     ]
 
 
@@ -95,12 +96,12 @@ def _flags(run: Run) -> list[str]:
         text
         for text, holds in (
             ("emulated", row["emulated"]),
-            (f"disturbed: {row['disturbed']}", row["disturbed"]),
+            ("disturbed", row["disturbed"]),
             ("lower bounds", run.kind is Kind.BOUND),
             ("earlier notebook", run.kind is Kind.EARLIER),
-            ("no bill: a running total", not row["billed"] and run.spent > 0),
-            ("its cluster's end is not verified", row["unreleased"]),
-            ("seen through by another process", row["recovered"]),
+            ("no bill", not row["billed"] and run.spent > 0),
+            ("end not verified", row["unreleased"]),
+            ("recovered", row["recovered"]),
         )
         if holds
     ]
