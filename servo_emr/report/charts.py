@@ -103,8 +103,7 @@ def cost_against_duration(found: Findings) -> Chart | None:
         return None
     failed = found.of(Kind.FAILED)
     unit, seconds = time_unit(max(_place(run)[0] or 0.0 for run in shown))
-    points = [_point(run, seconds) for run in [*shown, *failed]]
-    kinds = [kind for kind in _SHAPES if any(point["kind"] == kind for point in points)]
+    kinds = [kind for kind in _SHAPES if any(run.kind is kind for run in [*shown, *failed])]
     told = (
         f"{counted(len(shown), 'run')} with a duration between {lasted(min(_place(r)[0] or 0.0 for r in shown))} and "
         f"{lasted(max(_place(r)[0] or 0.0 for r in shown))}; {counted(len(failed), 'failed run')} without one. "
@@ -114,22 +113,23 @@ def cost_against_duration(found: Findings) -> Chart | None:
     y = {"field": "y", **axis_title("Cost of one run (USD)")}
     # The more there are, the fainter each is.
     mark = {"type": "point", "fillOpacity": 0.35, "aria": False, "tooltip": True}
-    mark |= {"size": 24, "strokeWidth": 1, "opacity": 0.6} if len(points) > _MANY else {"size": 55, "strokeWidth": 1.6}
+    mark |= {"size": 24, "strokeWidth": 1, "opacity": 0.6} if len(shown) > _MANY else {"size": 55, "strokeWidth": 1.6}
     runs = {
         "name": "runs",
-        "data": {"values": points},
-        "transform": [{"filter": "datum.x !== null"}],
+        "data": {"values": [_point(run, seconds) for run in shown]},
         "mark": mark,
         "encoding": {"x": x, "y": y, **_by_kind(kinds)},
     }
     crosses = {
         "name": "failed",
-        "data": {"values": points},
-        "transform": [{"filter": "datum.x === null"}],
+        "data": {"values": [_point(run, seconds) for run in failed]},
         "mark": {**mark, "strokeWidth": 2},
         "encoding": {"x": {"value": 0}, "y": y, **_by_kind(kinds)},
     }
-    layers = [runs, crosses, _front(found.front, seconds, x, y), *_named(found, seconds, x, y)]
+    # A layer without data would have an axis without an extent.
+    rings, names = _named(found, seconds, x, y)
+    front = [_front(found.front, seconds, x, y)] if found.front else []
+    layers = [*rings, runs, *([crosses] if failed else []), *front, *names]
     return chart("tradeoff", "Cost against duration", told, 380, layers)
 
 
@@ -181,14 +181,15 @@ def _front(found: Sequence[Choice], seconds: float, x: Spec, y: Spec) -> Spec:
     }
 
 
-def _named(found: Findings, seconds: float, x: Spec, y: Spec) -> list[Spec]:
-    """Rings around the recommendation and the baseline, with their names."""
+def _named(found: Findings, seconds: float, x: Spec, y: Spec) -> tuple[list[Spec], list[Spec]]:
+    """Rings around the recommendation and the baseline, to stand behind the runs, and their names, to stand before."""
     named: dict[str, tuple[Choice, str]] = {}
     for choice, name in ((found.best, "recommended"), (found.baseline, "baseline")):
         if choice is not None:
             before = named.get(choice.key)
             named[choice.key] = (choice, f"{before[1]} = {name}" if before else name)
-    layers = []
+    rings: list[Spec] = []
+    names: list[Spec] = []
     middle = (min(c.duration for c in found.choices) + max(c.duration for c in found.choices)) / 2 if named else 0.0
     for choice, name in named.values():
         colour = "var(--good)" if choice is found.best else "var(--ink)"
@@ -200,11 +201,11 @@ def _named(found: Findings, seconds: float, x: Spec, y: Spec) -> list[Spec]:
             "fontWeight": 600, "color": colour, "aria": False,
         }  # fmt: skip
         place = {"x": x, "y": y}
-        layers.append({"name": name.partition(" ")[0], "data": data, "mark": ring, "encoding": place})
+        rings.append({"name": name.partition(" ")[0], "data": data, "mark": ring, "encoding": place})
         halo = {**label, "stroke": "var(--surface)", "strokeWidth": 5, "strokeJoin": "round"}
         text = {**place, "text": {"field": "name"}}
-        layers += [{"data": data, "mark": halo, "encoding": text}, {"data": data, "mark": label, "encoding": text}]
-    return layers
+        names += [{"data": data, "mark": halo, "encoding": text}, {"data": data, "mark": label, "encoding": text}]
+    return rings, names
 
 
 def _listed(found: Sequence[Choice]) -> str:
@@ -217,49 +218,40 @@ def best_so_far(found: Findings) -> Chart | None:
     """The lowest cost measured so far by the money spent so far, with what each run cost."""
     totals = list(itertools.accumulate(run.spent for run in found.runs))
     best: list[Spec] = []
-    points: list[Spec] = []
+    points: dict[Kind, list[Spec]] = {Kind.MEASURED: [], Kind.FAILED: []}
     lowest: float | None = None
     for run, total in zip(found.runs, totals, strict=True):
         if run.kind is Kind.MEASURED and (lowest is None or run.cost < lowest):
             lowest = run.cost
         if lowest is not None:
             best.append({"x": total, "y": lowest})
-        if run.kind in (Kind.MEASURED, Kind.FAILED):
-            y = run.cost if run.kind is Kind.MEASURED else None
-            points.append({**_point(run, 1.0), "x": total, "y": y, "spent": usd(total)})
+        if run.kind in points:
+            points[run.kind].append({**_point(run, 1.0), "x": total, "spent": usd(total)})
     if lowest is None:
         return None
     x = {**axis_title("Spent so far, all runs (USD)"), "field": "x", "scale": {"zero": True}}
     cost = {"field": "y", **axis_title("Cost of one run (USD)")}
-    told = _descent(best, points, totals[-1])
-    kinds = [Kind.MEASURED, *([Kind.FAILED] if any(point["y"] is None for point in points) else [])]
+    kinds = [kind for kind, values in points.items() if values]
     look = {**_by_kind(kinds), "tooltip": tip(settings="settings", cost="cost", spent_so_far="spent", run="run")}
     mark = {"type": "point", "size": 28, "strokeWidth": 1.4, "fillOpacity": 0.35, "aria": False}
     line = {"type": "line", "interpolate": "step-after", "color": "var(--good)", "strokeWidth": 2.5, "aria": False}
     layers: list[Spec] = [
         {
-            "name": "measured",
-            "data": {"values": points},
-            "transform": [{"filter": "datum.y !== null"}],
-            "mark": mark,
-            "encoding": {"x": x, "y": cost, **look},
-        },
-        {
-            "name": "lost",
-            "data": {"values": points},
-            "transform": [{"filter": "datum.y === null"}],
-            "mark": {**mark, "size": 40, "strokeWidth": 2},
-            "encoding": {"x": x, "y": {"value": _LOW}, **look},
-        },
-        {"name": "best", "data": {"values": best}, "mark": line, "encoding": {"x": x, "y": cost}},
+            "name": "measured" if kind is Kind.MEASURED else "lost",
+            "data": {"values": points[kind]},
+            "mark": mark if kind is Kind.MEASURED else {**mark, "size": 40, "strokeWidth": 2},
+            "encoding": {"x": x, "y": cost if kind is Kind.MEASURED else {"value": _LOW}, **look},
+        }
+        for kind in kinds
     ]
+    layers.append({"name": "best", "data": {"values": best}, "mark": line, "encoding": {"x": x, "y": cost}})
+    told = _descent(best, len(points[Kind.FAILED]), totals[-1])
     return chart("progress", "Best so far against money spent", told, 260, layers)
 
 
-def _descent(best: Sequence[Spec], points: Sequence[Spec], spent: float) -> str:
+def _descent(best: Sequence[Spec], failed: int, spent: float) -> str:
     first, last = best[0]["y"], best[-1]["y"]
     reached = next(step["x"] for step in best if step["y"] == last)
-    failed = sum(point["y"] is None for point in points)
     lost = f" {counted(failed, 'run')} failed on the way." if failed else ""
     if first == last:
         return f"The first measurement, {usd(first)} a run, is the lowest of all after {usd(spent)}.{lost}"

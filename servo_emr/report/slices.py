@@ -24,6 +24,8 @@ _CLASSES = {
 }
 """How much dearer than the cheapest settings a class goes, and its colour."""
 _NOT_MEASURED = "not measured"
+_BY_RANK = {"field": "rank", "op": "min", "order": "ascending"}
+"""The order of names: that of a number beside them. A list of names would become part of an expression."""
 _CROSS = "\N{MULTIPLICATION SIGN}"
 _BARS = 12
 _STRIPS = 20
@@ -47,7 +49,7 @@ def by_type_and_count(found: Findings) -> Chart | None:
         return None
     lowest = min(choice.cost for choice in best.values())
     failed = {run.workers for run in found.of(Kind.FAILED, Kind.BOUND)} - best.keys()
-    cells = [_cell(workers, choice, lowest) for workers, choice in best.items()]
+    cells = [{"rank": rank, **_cell(*one, lowest)} for rank, one in enumerate(best.items())]
     cells += [
         {
             "type": name,
@@ -60,8 +62,7 @@ def by_type_and_count(found: Findings) -> Chart | None:
         for name, count in sorted(failed)
     ]
     counts = len({cell["count"] for cell in cells})
-    order = [choice.runs[-1].workers[0] for choice in best.values()]
-    y = {"field": "type", "type": "nominal", "title": None, "sort": list(dict.fromkeys(order))}
+    y = {"field": "type", "type": "nominal", "title": None, "sort": _BY_RANK}
     x = {"field": "count", "type": "ordinal", "title": "Core nodes", "axis": {"labelAngle": 0, "labelOverlap": True}}
     used = {cell["class"] for cell in cells}
     colours = {name: colour for name, (colour, _) in _CLASSES.items() if name in used}
@@ -152,9 +153,9 @@ def by_phase(found: Findings, what: str) -> Chart | None:
         shown.append(found.baseline)
     means = {choice.label: mean for choice in shown if (mean := _mean([run.record for run in choice.runs], of))}
     values = [
-        {"settings": label, "phase": phase, "order": index, "value": mean.get(phase, 0.0) / factor,
+        {"settings": label, "rank": rank, "phase": phase, "order": index, "value": mean.get(phase, 0.0) / factor,
          "told": lasted(mean.get(phase, 0.0)) if what == "time" else usd(mean.get(phase, 0.0))}
-        for label, mean in means.items()
+        for rank, (label, mean) in enumerate(means.items())
         for index, phase in enumerate(phases.PHASES)
         if mean.get(phase, 0.0) > 0
     ]  # fmt: skip
@@ -166,7 +167,7 @@ def by_phase(found: Findings, what: str) -> Chart | None:
         "name": f"bars_{what}",
         "mark": {"type": "bar", "aria": False, "height": {"band": 0.72}},
         "encoding": {
-            "y": {"field": "settings", "type": "nominal", "title": None, "sort": list(means)},
+            "y": {"field": "settings", "type": "nominal", "title": None, "sort": _BY_RANK},
             "x": {"field": "value", "type": "quantitative", "title": unit, "stack": "zero"},
             "color": ordinal("phase", colours, None),
             "order": {"field": "order", "type": "quantitative"},
@@ -188,10 +189,10 @@ def noise(found: Findings) -> Chart | None:
     """How far measurements of equal settings lie from their mean, and repeats inside one run from theirs."""
     several = sorted((c for c in found.choices if _repeated(c)), key=lambda c: (-len(c.runs), c.cost))[:_STRIPS]
     values: list[Spec] = []
-    for choice in several:
+    for rank, choice in enumerate(several):
         for what, deviations in _deviations(choice).items():
             values += [
-                {"settings": choice.label, "what": what, "off": 100 * off, "told": f"{100 * off:+.2f} %"}
+                {"settings": choice.label, "rank": rank, "what": what, "off": 100 * off, "told": f"{100 * off:+.2f} %"}
                 for off in deviations
             ]
     if not values:
@@ -202,7 +203,7 @@ def noise(found: Findings) -> Chart | None:
         "name": "strips",
         "mark": {"type": "tick", "thickness": 2, "bandSize": 8, "aria": False},
         "encoding": {
-            "y": {"field": "settings", "type": "nominal", "title": None, "sort": [choice.label for choice in several]},
+            "y": {"field": "settings", "type": "nominal", "title": None, "sort": _BY_RANK},
             "yOffset": {"field": "what", "type": "nominal", "sort": list(used)},
             "x": {"field": "off", "type": "quantitative", "title": "Off the mean of equal settings (%)"},
             "color": ordinal("what", used, None),
