@@ -3,12 +3,15 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test nightly check lint format types contracts cluster-pins constraints venv clean
+.PHONY: help demo test nightly browser check lint format types contracts cluster-pins constraints venv clean
 
 # The interpreter .venv is made with; empty: the first of python3.11, python3.12, python3 that fits.
 PYTHON ?=
 # The other supported interpreter, for `make constraints` only.
 PYTHON312 ?= python3.12
+# The Chromium that tests of pages drive; empty: the first of its usual names on PATH.
+CHROMIUM ?=
+export CHROMIUM
 # What `make test` hands to pytest. Two workers; the tests of one file stay together, and so do its emulators.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
@@ -21,11 +24,14 @@ help:  ## list the targets
 demo: venv  ## the main job on an emulated EMR: no AWS account, no credentials
 	@$(bin)/servo-emr demo
 
-test: venv  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
+test: venv browser  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
 	@$(bin)/python -m pytest $(PYTEST_ARGS)
 
 nightly: venv  ## the long runs: kill -9 at every call of a cycle (about ten minutes)
 	@$(bin)/python -m pytest -m nightly -q
+
+browser:  ## find the Chromium that tests of pages need, or install Debian's (CHROMIUM=/path names another)
+	@CHROMIUM="$(CHROMIUM)" tools/set_up_chromium.sh
 
 check: lint types contracts cluster-pins test  ## all that CI runs: lint, types, contracts, the cluster's pins, tests
 

@@ -52,6 +52,10 @@ class S3Workspace:
         self._id: str | None = None
         self._remembered: dict[str, tuple[bytes, str]] = {}
 
+    @property
+    def emulated(self) -> bool:
+        return self._door.emulated
+
     async def identity(self) -> str:
         """The workspace's id; made with a conditional write, so that two who ask at once get the same."""
         if self._id is None:

@@ -13,7 +13,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, runs, sweep
+from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, report, runs, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -56,6 +56,7 @@ app.command("runs")(runs.runs)
 app.command("show")(runs.show)
 app.command("logs")(logs.logs)
 app.command("open")(page.open_run)
+app.command("report")(report.report)
 app.command("sweep")(sweep.sweep)
 app.command("resume")(runs.resume)
 app.command("demo")(demo.demo)

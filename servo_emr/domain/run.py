@@ -188,7 +188,8 @@ class RunRecord:
 
     launched_at and usd_per_hour let another process go on watching it within its own limits; released says that its
     end was asked for before it was decided; recovered that another process saw it through; cmd_uid and answered_at to
-    which command it was given as the answer, when; public is what of the message may leave the account.
+    which command it was given as the answer, when; public is what of the message may leave the account; emulated says
+    that what answered in AWS's place was an emulator: none of the figures is AWS's.
     attempts are the launches before the one that cluster_id, launched_at and the figures tell of; given_up says why
     that one is being ended for another; repeated that it was disturbed, and is run again instead of being reported.
     """
@@ -232,6 +233,7 @@ class RunRecord:
     attempts: tuple[Attempt, ...] = ()
     given_up: Mapping[str, str] = field(default_factory=dict)
     repeated: bool = False
+    emulated: bool = False
     schema: int = SCHEMA
 
     @property

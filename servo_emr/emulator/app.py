@@ -14,8 +14,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
 from servo_emr.emulator.emr.wire import EmrApplication
 from servo_emr.emulator.faults.faulty_calls import FaultyCalls
 from servo_emr.emulator.faults.set import Faults
@@ -30,6 +28,7 @@ from servo_emr.emulator.prices.spot_prices import open_market
 from servo_emr.emulator.region import Regions
 from servo_emr.emulator.settings import LOOPBACK, Settings
 from servo_emr.emulator.storage.s3 import Objects, OneWriterAtATime
+from servo_emr.emulator.storage.services import MotoServices
 from servo_emr.emulator.storage.webhdfs import WebHdfs
 from servo_emr.emulator.web.admin import Admin
 from servo_emr.emulator.web.calls import CallLog, Recorded
@@ -151,7 +150,7 @@ class Emulator:
             return self._driver.clock()[0]
 
         calls, prices = self._calls, self._settings.prices
-        moto = OneWriterAtATime(DomainDispatcherApplication(create_backend_app), writers)
+        moto = OneWriterAtATime(MotoServices(), writers)
         others = SpotHistory(moto, self._market, prices, now)
         emr = EmrApplication(self._driver, self._regions, self._faults)
         services: dict[str, WSGIApplication] = {
