@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from servo_emr.checks import Checked, Outcome, check_all
-from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note, table
+from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import RunError
 from servo_emr.wiring import for_checks
 

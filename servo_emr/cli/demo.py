@@ -15,8 +15,9 @@ from typing import Any
 import typer
 
 from servo_emr.cli.emulated import EMULATED, emulator
-from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds, table
+from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds
 from servo_emr.cli.settings_file import load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Reason, failure
 from servo_emr.domain.run import RunRecord
 from servo_emr.wiring import Live, assemble

@@ -9,9 +9,10 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, table
+from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds
 from servo_emr.cli.prices import price_rows
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
 from servo_emr.domain.money import Estimate
 from servo_emr.domain.ports import Finding

@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, table, when
+from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, when
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import RunError, UsageError
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id

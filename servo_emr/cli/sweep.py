@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds, table
+from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Conflict, RunError
 from servo_emr.domain.ports import Found, Handle
 from servo_emr.domain.run import RunRecord, RunState

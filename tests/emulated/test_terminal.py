@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.cli.output import fitted, table
+from servo_emr.cli.output import fitted
+from servo_emr.cli.tables import table
 from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import job_notebook
 from tests.support.servo import command, write_configuration
