@@ -123,7 +123,7 @@ def _frame(progress: Progress, width: int) -> list[str]:
     cell = f", cell {progress.cell} of {progress.cells}" if progress.cells else ""
     bar = max(10, min(40, width - 60))
     done = round(bar * progress.percent / 100)
-    path = " > ".join(f"[{state}]" if state is progress.state else str(state) for state in RunState)
+    path = " ".join(f"[{state}]" if state is progress.state else str(state) for state in RunState)
     expected = left(progress)
     return [
         f"run {progress.run_id}{'  ' + progress.cluster_id if progress.cluster_id else ''}",
