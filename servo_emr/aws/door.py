@@ -72,6 +72,7 @@ _THROTTLE_CODES = frozenset(
     "Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException "
     "TooManyRequestsException RequestLimitExceeded SlowDown BandwidthLimitExceeded LimitExceededException".split()
 )
+_EMULATOR = "servo-emr-emulator"
 _BUCKET_CODES = frozenset("NoSuchBucket InvalidBucketName PermanentRedirect AuthorizationHeaderMalformed".split())
 
 
@@ -81,6 +82,9 @@ class Door:
     Args:
         region: the AWS region of all calls.
         patience: how calls are repeated unless one says otherwise.
+
+    Attributes:
+        emulated: whether an answer so far came from an emulated AWS, by its Server header.
     """
 
     def __init__(self, region: str, patience: Patience = Patience.NORMAL) -> None:
@@ -89,6 +93,7 @@ class Door:
         self._session: botocore.session.Session | None = None
         self._clients: dict[tuple[str, Patience], Any] = {}
         self._lock = threading.Lock()
+        self.emulated = False
 
     async def call(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
         """One API call, made on a thread. Returns the answer without its ResponseMetadata; bodies are read whole.
@@ -200,7 +205,8 @@ class Door:
             if isinstance(error, (botocore.exceptions.BotoCoreError, OSError)):
                 raise self._unreachable(name, error) from _bare(error)
             raise _unreadable(name, error) from _bare(error)
-        answer.pop("ResponseMetadata", None)
+        headers = answer.pop("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self.emulated = self.emulated or _EMULATOR in headers.get("server", "")
         return answer
 
     def _unreachable(self, name: str, error: Exception) -> RunError:

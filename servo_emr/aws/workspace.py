@@ -47,6 +47,10 @@ class S3Workspace:
         self._prefix = f"{prefix}/" if prefix else ""
         self._id: str | None = None
 
+    @property
+    def emulated(self) -> bool:
+        return self._door.emulated
+
     async def identity(self) -> str:
         """The workspace's id; made with a conditional write, so that two who ask at once get the same."""
         if self._id is None:

@@ -155,6 +155,11 @@ class Workspace(Protocol):
 
     uri: str
 
+    @property
+    def emulated(self) -> bool:
+        """Whether what has answered so far says of itself that it is an emulator, not AWS."""
+        ...
+
     async def identity(self) -> str:
         """The workspace's random id, made once by the first who asks, the same for everybody afterwards."""
         ...

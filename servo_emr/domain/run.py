@@ -189,7 +189,8 @@ class RunRecord:
 
     launched_at and usd_per_hour let another process go on watching it within its own limits; released says that its
     end was asked for before it was decided; recovered that another process saw it through; cmd_uid and answered_at to
-    which command it was given as the answer, when; public is what of the message may leave the account.
+    which command it was given as the answer, when; public is what of the message may leave the account; emulated says
+    that what answered in AWS's place was an emulator: none of the figures is AWS's.
     """
 
     run_id: str
@@ -228,6 +229,7 @@ class RunRecord:
     released: bool = False
     recovered: bool = False
     unreleased: bool = False
+    emulated: bool = False
     schema: int = SCHEMA
 
     @property

@@ -199,7 +199,8 @@ class Measure:
         """The answer, where a run has earned it before; else the run that will give it."""
         ports = self._ports
         await self._flush()
-        diary.note(workspace_id=await ports.workspace.identity())
+        workspace_id = await ports.workspace.identity()
+        diary.note(workspace_id=workspace_id, emulated=ports.workspace.emulated)
         past = await read_past(ports.workspace, ports.clock.now())
         self._refusals = max(self._refusals, past.refusals())
         if (again := past.answered(order.cmd_uid)) is not None:

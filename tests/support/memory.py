@@ -21,6 +21,7 @@ class MemoryWorkspace:
 
     def __init__(self, uri: str = "s3://acme-servo/nightly-etl") -> None:
         self.uri = uri
+        self.emulated = False
         self.objects: dict[str, bytes] = {}
         self.elsewhere: dict[str, bytes] = {}
         self.down = False
