@@ -19,8 +19,8 @@ from servo_emr.cli.live import displayed
 from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
 from servo_emr.cli.plan import SET, chosen, planned_of
 from servo_emr.cli.planned import plan_page
-from servo_emr.cli.runs import page
 from servo_emr.cli.settings_file import file_of, load, section
+from servo_emr.cli.show import page
 from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
 from servo_emr.domain.errors import Reason, RunError, UsageError, failure

@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from servo_emr.cli.output import OUTPUT, Output, emit_json, note
-from servo_emr.cli.runs import record_of
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import RunError, UsageError
 from servo_emr.domain.logs import LOG_NAMES, StepLog, StepLogs
 from servo_emr.domain.ports import Handle

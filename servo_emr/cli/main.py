@@ -13,7 +13,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, runs, sweep
+from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, runs, show, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -53,7 +53,7 @@ app.command("plan")(plan.plan)
 app.command("cycle")(cycle.cycle)
 app.command("prices")(prices.prices)
 app.command("runs")(runs.runs)
-app.command("show")(runs.show)
+app.command("show")(show.show)
 app.command("logs")(logs.logs)
 app.command("open")(page.open_run)
 app.command("sweep")(sweep.sweep)

@@ -11,8 +11,8 @@ from typing import Optional
 import typer
 
 from servo_emr.cli.output import note
-from servo_emr.cli.runs import record_of
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import Reason, UsageError, failure
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import of_repeat

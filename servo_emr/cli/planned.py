@@ -196,7 +196,8 @@ def _dollar_row(name: str, time: str, usd: float, parts: bool, estimate: Estimat
 
 
 def _basis(planned: Planned) -> str:
-    return f"PRIMARY'S is the primary node's part; at every limit: when every time limit is reached. Basis: {planned.appraisal.estimate.basis}"
+    estimate = planned.appraisal.estimate
+    return f"PRIMARY'S is the primary node's part; at every limit: every time limit is reached. Basis: {estimate.basis}"
 
 
 def _limits_table(planned: Planned, width: int | None) -> str:

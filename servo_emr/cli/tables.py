@@ -15,7 +15,7 @@ from servo_emr.cli.output import NARROWEST, facts, fitted
 __all__ = ["table"]
 
 _GAP = 2
-_NUMBER = re.compile(r"-?\d[\d.,]*|")
+_NUMBER = re.compile(r"[-~]?\d[\d.,]*|")
 _ANY_WIDTH = 100_000
 
 
