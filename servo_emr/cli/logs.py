@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, emit_json, note
+from servo_emr.cli.output import OUTPUT, RUN, Output, emit_json, note
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import RunError, UsageError
@@ -29,7 +29,7 @@ LATE_S = 360.0
 
 def logs(
     context: typer.Context,
-    run: str = typer.Argument(..., metavar="RUN"),
+    run: str = RUN,
     follow: bool = typer.Option(False, "--follow", "-f", help="Go on until the run has ended and its logs are there."),
     only: list[str] = typer.Option(
         [], "--only", metavar="LOG", help="One of controller, stdout, stderr; may be repeated."

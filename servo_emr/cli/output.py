@@ -22,6 +22,7 @@ import typer
 __all__ = [
     "NARROWEST",
     "OUTPUT",
+    "RUN",
     "Output",
     "coloured",
     "columns",
@@ -42,6 +43,7 @@ class Output(enum.StrEnum):
     JSON = "json"
 
 
+RUN = typer.Argument(..., metavar="RUN", help="The run's id, as `servo-emr runs` lists it.")
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text for people, json: one document on standard output.")
 
 

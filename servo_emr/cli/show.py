@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, when
+from servo_emr.cli.output import OUTPUT, RUN, Output, columns, dollars, emit_json, facts, fitted, note, seconds, when
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.tables import table
 from servo_emr.cli.timeline import drawing, spans
@@ -23,7 +23,7 @@ from servo_emr.wiring import Live, assemble
 __all__ = ["page", "record_of", "show"]
 
 
-def show(context: typer.Context, run: str = typer.Argument(..., metavar="RUN"), output: Output = OUTPUT) -> None:
+def show(context: typer.Context, run: str = RUN, output: Output = OUTPUT) -> None:
     """Show all of one run: settings, phases, steps, dollars by part, warnings, its life drawn."""
     record = asyncio.run(record_of(assemble(load(file_of(context.obj)), note), run))
     if output is Output.JSON:
