@@ -70,7 +70,7 @@ def sweep(
             }
             for stray in strays
         ]
-        typer.echo(table(rows, columns(), "WHY", drop=("AGE",)))
+        typer.echo(table(rows, columns(), "WHY"))
         if not yes:
             note("\nNothing was ended: say --yes to end them.")
     elif strays is not None:
