@@ -16,6 +16,7 @@ import servo
 from servo_emr import __version__
 from servo_emr.answers import measurement, told, translated
 from servo_emr.checks import check_all
+from servo_emr.checks.optimizer import of_optimizer
 from servo_emr.checks.servox import as_servox
 from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
@@ -134,6 +135,8 @@ class EMRConnector(servo.BaseConnector):
         context = click.get_current_context(silent=True)
         if context is None or context.find_root().invoked_subcommand != "run":
             return
+        if (optimizer := of_optimizer(getattr(self.optimizer, "id", None))).remedy:
+            self._warn(f"optimizer: {optimizer.finding}. {optimizer.remedy}")
         self.telemetry[f"{self.name}.breaker"] = await self._breaker_state(HELLO_S)
 
     async def _breaker_state(self, patience_s: float) -> str:
