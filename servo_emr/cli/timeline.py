@@ -66,6 +66,6 @@ def drawing(found: Sequence[Span], width: int | None = None, mark: str = "#") ->
     for span, time in zip(found, times, strict=True):
         # Everything that happened is seen, however short.
         left = min(int((span.start - begin) * scale), bar - 1)
-        length = max(1, min(round((span.end - span.start) * scale), bar - left))
+        length = max(1, min(int((span.end - begin) * scale), bar) - left)
         lines.append(f"{span.name:<{names}}  {' ' * left}{mark * length:<{bar - left}}  {time}".rstrip())
     return "\n".join(lines)
