@@ -24,9 +24,9 @@ With a job of your own:
   servo-emr plan                     what a run would launch and cost
   servo-emr cycle --emulated         the dry run, on this machine
   servo-emr cycle                    one run on your account: it asks first
-  servo-emr runs                     what was measured; show RUN tells all of one"""
-_REPORT = "  servo-emr report                   all runs as one page: costs, durations, failures"
-_END = "Each command has -h. Exit status: 0 done, 1 failed, 2 wrong usage or configuration."
+  servo-emr runs                     what was measured; `show` tells all of one"""
+_REPORT = "  servo-emr report                   all runs as one page"
+_END = "Each command has -h.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration."
 
 
 class Command(typer.core.TyperCommand):

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, note
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
 from servo_emr.cli.planned import Planned, changes, limits, plan_page
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
@@ -65,7 +65,8 @@ def plan(
             typer.echo(f"\nThe request to EMR (RunJobFlow):\n{json.dumps(document['request'], indent=2)}")
         else:
             words = "".join(f" --set {text}" for text in assignments)
-            note(f"\nNothing was launched. `servo-emr cycle{words}` runs it, `--request` shows the exact request.")
+            told = f"Nothing was launched. `servo-emr cycle{words}` runs it, `--request` shows the exact request."
+            note("\n" + fitted(told, columns(err=True)))
     if document["refusal"] is not None:
         raise typer.Exit(1)
 
