@@ -31,7 +31,7 @@ SETTINGS = (
     {"core.inst_type": "c5.xlarge", "core.replicas": "4"},
     {"core.inst_type": "r5.2xlarge", "core.replicas": "2"},
 )
-_PROGRESS = re.compile(r"(run \S+: .* USD so far)")
+_PROGRESS = re.compile(r"(run \S+: .* USD so far.*)")
 _MODEL = (
     "Durations follow the emulator's stated scaling law (docs/emulator.md), because two cores cannot show scaling; "
     "the notebooks really ran, and their metrics are what they computed."
