@@ -88,16 +88,24 @@ def _servo(assets: Path, folder: Path, *arguments: str) -> None:
     )
     said = list(_shown(process))
     if process.wait() != 0:
-        tail = "".join(said[-60:])
-        raise failure(Reason.BUG, f"servo {' '.join(arguments)} ended with status {process.returncode}:\n{tail}")
+        told = _told("".join(said))
+        raise failure(Reason.BUG, f"servo {' '.join(arguments)} ended with status {process.returncode}:\n{told}")
+
+
+def _told(said: str) -> str:
+    """What a command that failed said of it: our failure block, else the end of all, without servox's traceback."""
+    block = re.search(r"^.* - ((?:FAILED|REJECTED|STOPPED)\b.*?)(?=^\S|^ +[|+]|\Z)", said, re.DOTALL | re.MULTILINE)
+    return block[1].rstrip() if block is not None else "\n".join(said.splitlines()[-60:])
 
 
 def _shown(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
+    before = ""
     for line in process.stdout:
         yield line
-        if found := _PROGRESS.search(line):
-            note(f"  {found[1]}")
+        if (found := _PROGRESS.search(line)) and found[1] != before:
+            before = found[1]
+            note(f"  {before}")
 
 
 async def _records(live: Live) -> list[RunRecord]:
