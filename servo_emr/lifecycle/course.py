@@ -21,6 +21,7 @@ from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.lifecycle.attempts import relaunched, why, worth_another
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import nothing_to_report
+from servo_emr.lifecycle.forecast import Forecast
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
 from servo_emr.lifecycle.past import Past
@@ -84,6 +85,7 @@ class Course:
         tell: Callable[[Progress], None],
         past: Past,
         adopted: Handle | None = None,
+        expected: Forecast | None = None,
     ) -> RunError | None:
         """Sees a run through; its figures are in the diary then. Returns what it failed of, None for success.
 
@@ -92,6 +94,7 @@ class Course:
         Args:
             past: the runs before, for what another launch may cost.
             adopted: the cluster of a run that another process launched; None: one is launched.
+            expected: what the runs before let expect of its phases.
         """
         ports = self._ports
 
@@ -99,7 +102,7 @@ class Course:
             diary.note(cost_so_far=progress.cost_usd)
             tell(progress)
 
-        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn)
+        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn, expected)
         relaunch = Relaunch(ports.target, ports.workspace, ports.book, ports.clock, self._warn)
         while True:
             cluster, error = await self._attempted(spec, key, diary, watch, adopted)
@@ -125,7 +128,11 @@ class Course:
         cluster: _Cluster | None = None
         try:
             async with self._held(spec, key, diary, adopted) as cluster:
-                await self._decide(spec, cluster, diary, watch)
+                try:
+                    await self._decide(spec, cluster, diary, watch)
+                except RunError:
+                    watch.report(cluster.handle, spec, cluster.ceilings, RunState.ENDING, self._ports.clock.now())
+                    raise
         except RunError as failed:
             if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified
                 cause = failed.__context__
