@@ -140,6 +140,7 @@ class Watch:
         Raises:
             RunError: the run passed one of its limits.
         """
+        self._job_ended = None  # of the launch before this one
         look = Observation(RunState.PROVISIONING)
         state = look.state
         last: Observation | None = None
