@@ -54,7 +54,14 @@ def options(
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     FIRST: {"demo": demo.demo, "check": check.check, "policy": policy.policy, "plan": plan.plan},
     RUN: {"cycle": cycle.cycle, "emulator": emulator.emulator},
-    LOOK: {"runs": runs.runs, "show": show.show, "logs": logs.logs, "open": page.open_run, "report": report.report, "prices": prices.prices},
+    LOOK: {
+        "runs": runs.runs,
+        "show": show.show,
+        "logs": logs.logs,
+        "open": page.open_run,
+        "report": report.report,
+        "prices": prices.prices,
+    },
     MEND: {"sweep": sweep.sweep, "resume": runs.resume},
 }
 for _section, _commands in _COMMANDS.items():
