@@ -13,7 +13,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, runs, sweep
+from servo_emr.cli import check, cycle, demo, emulator, logs, optimizer, page, plan, policy, prices, runs, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -60,6 +60,7 @@ app.command("sweep")(sweep.sweep)
 app.command("resume")(runs.resume)
 app.command("demo")(demo.demo)
 app.command("emulator")(emulator.emulator)
+app.command("optimizer")(optimizer.optimizer)
 
 
 def run() -> None:
