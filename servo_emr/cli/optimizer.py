@@ -12,6 +12,8 @@ from typing import Any, NoReturn, Optional
 import typer
 import yaml
 
+from servo_emr.cli.settings_file import file_of
+
 __all__ = ["optimizer"]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -29,12 +31,10 @@ def optimizer(
         "sqlite:///servo-emr-study.db", help="Where the study is kept: a storage URL of Optuna."
     ),
     application: Optional[str] = typer.Option(
-        None, envvar="OPSANI_OPTIMIZER", help="ACCOUNT/APPLICATION that is served; default: servo.yaml's optimizer.id."
+        None, help="ACCOUNT/APPLICATION that is served; default: OPSANI_OPTIMIZER, servo.yaml's optimizer.id."
     ),
     token_file: Optional[Path] = typer.Option(
-        None,
-        envvar="OPSANI_TOKEN_FILE",
-        help="File with the token; default: OPSANI_TOKEN, servo.yaml's optimizer.token.",
+        None, help="File with the token; default: OPSANI_TOKEN, OPSANI_TOKEN_FILE, servo.yaml's optimizer.token."
     ),
     allow_host: list[str] = typer.Option([], help="A further name it may be addressed by, without port. Repeatable."),
     objective: str = typer.Option(_CHEAPEST, help="cheapest, or fastest, which needs --price."),
@@ -59,7 +59,7 @@ def optimizer(
     if not 0 <= port <= 65535:
         _fail(f"--port {port}: a port is 0 to 65535")
     own = _servo_yaml(context.obj)
-    application = application or own.get("id")
+    application = application or os.environ.get("OPSANI_OPTIMIZER") or own.get("id")
     if application is not None and re.fullmatch(r"[^/\s]+/\S+", application) is None:
         _fail(f"--application {application}: write ACCOUNT/APPLICATION, as in servo.yaml's optimizer.id")
     token = _token(token_file, own)
@@ -136,9 +136,8 @@ def _run(
 
 def _servo_yaml(given: Optional[str]) -> dict[str, Any]:
     """optimizer.id and optimizer.token of servo.yaml, and its emr section; {} when there is no such file."""
-    name = given or os.environ.get("SERVO_CONFIG_FILE")
-    path = Path(name or "servo.yaml")
-    if name is None and not path.exists():
+    path = file_of(given)
+    if not (given or os.environ.get("SERVO_CONFIG_FILE")) and not path.exists():
         return {}
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -151,13 +150,15 @@ def _servo_yaml(given: Optional[str]) -> dict[str, Any]:
 
 
 def _token(file: Optional[Path], own: dict[str, Any]) -> Optional[str]:
-    if file is None:
+    named = os.environ.get("OPSANI_TOKEN_FILE")
+    if file is None and (os.environ.get("OPSANI_TOKEN") or not named):
         return os.environ.get("OPSANI_TOKEN") or own.get("token")
+    path = file or Path(str(named))
     try:
-        token = file.expanduser().read_text(encoding="utf-8").strip()
+        token = path.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        _fail(f"--token-file {file}: cannot be read: {error}")
-    return token or _fail(f"--token-file {file}: is empty")
+        _fail(f"token file {path}: cannot be read: {error}")
+    return token or _fail(f"token file {path}: is empty")
 
 
 def _cluster(own: dict[str, Any]) -> tuple[list[str], dict[str, str]]:

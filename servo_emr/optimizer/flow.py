@@ -124,6 +124,8 @@ class Flow:
             if stopped is None or (stopped["reason"] == PAUSED and trial.issued):
                 return self._of_trial(trial)
             return self._rest(self.policy.step())
+        if self.policy.stopped is not None:
+            return self._rest(self.policy.step())
         if self.refused_description:
             return sleep(REST_S, self.refused_description)
         if self._command is not None:

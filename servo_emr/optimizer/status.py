@@ -52,6 +52,7 @@ def status(flow: Flow, cluster: Cluster) -> dict[str, Any]:
             **waiting(flow.study.application),
             **_state(flow),
             "because": phase.get("because"),
+            "applied": bool(phase.get("applied")),
             "objective": asdict(policy.objective),
             "limits": asdict(policy.limits),
             "best": None if best is None else asdict(best),
