@@ -1,19 +1,23 @@
-"""`servo-emr demo`: the main job on the embedded defaults: an emulated EMR, a real notebook, the real servo."""
+"""`servo-emr demo`: the main job on the embedded defaults: an emulated EMR, a real notebook, the real servo, and the
+bundled optimizer that drives it until it has found the cheapest cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.resources
-import re
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from servo_emr.cli.demo_display import core_nodes, display
+from servo_emr.cli.demo_parts import optimizer, servo, statuses
 from servo_emr.cli.emulated import EMULATED, emulator
 from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds
 from servo_emr.cli.settings_file import load
@@ -25,13 +29,6 @@ from servo_emr.wiring import Live, assemble
 __all__ = ["demo"]
 
 BUCKET = "servo-emr-demo"
-SETTINGS = (
-    {"core.inst_type": "m5.xlarge", "core.replicas": "2"},
-    {"core.inst_type": "m5.xlarge", "core.replicas": "6"},
-    {"core.inst_type": "c5.xlarge", "core.replicas": "4"},
-    {"core.inst_type": "r5.2xlarge", "core.replicas": "2"},
-)
-_PROGRESS = re.compile(r"(run \S+: .* USD so far.*)")
 _MODEL = (
     "Durations follow the emulator's stated scaling law (docs/emulator.md), because two cores cannot show scaling; "
     "the notebooks really ran, and their metrics are what they computed."
@@ -41,15 +38,16 @@ _MODEL = (
 def demo(
     keep: Path = typer.Option(Path("demo-output"), "--keep", help="Folder for the executed notebooks."),
     speed: float = typer.Option(600.0, "--speed", min=1.0, help="How fast emulated time passes between steps."),
+    runs: int = typer.Option(8, "--runs", min=2, help="How many runs the optimizer may make at most."),
     output: Output = OUTPUT,
 ) -> None:
-    """Measure a Spark notebook on four emulated clusters, with the real servo commands."""
+    """Find the cheapest emulated cluster for a Spark notebook, with the real servo and the bundled optimizer."""
     with (
         importlib.resources.as_file(importlib.resources.files("servo_emr") / "demo") as assets,
         tempfile.TemporaryDirectory(prefix="servo-emr-demo-") as scratch,
     ):
-        folder = Path(scratch)
-        config = load(assets / "servo.yaml")
+        folder, settings = Path(scratch), assets / "servo.yaml"
+        config = load(settings)
         note(f"{EMULATED}\n{_MODEL}\n")
         with (
             (folder / "emulator.log").open("w") as log,
@@ -63,86 +61,84 @@ def demo(
                 log=log,
             ),
         ):
-            for settings in SETTINGS:
-                _servo(assets, folder, "adjust", *(f"{name}={value}" for name, value in settings.items()))
-                _servo(assets, folder, "measure")
+            status = _searched(settings, folder, runs)
             live = assemble(config, note)
             records = asyncio.run(_records(live))
-            rows = [_row(record, path) for record, path in asyncio.run(_kept(live, records, keep))]
+            keep.mkdir(parents=True, exist_ok=True)
+            notebooks = asyncio.run(_kept(live, records, keep))
+            shutil.copy(folder / "study.db", keep / "study.db")
     if output is Output.JSON:
         emit_json([record.to_json() for record in records])
     else:
-        typer.echo(f"\n{table(rows)}\n")
-        cheapest = min(records, key=lambda record: record.metrics["cost"])
-        fastest = min(records, key=lambda record: record.metrics["duration"])
-        typer.echo(f"Cheapest: {_settings(cheapest)}. Fastest: {_settings(fastest)}.")
+        typer.echo(f"\n{_outcome(status, {record.run_id: record for record in records}, notebooks)}\n")
         typer.echo(f"{EMULATED}\n{_MODEL}")
 
 
-def _servo(assets: Path, folder: Path, *arguments: str) -> None:
-    """One real servo command; its progress is shown as it comes, its log kept for a failure."""
-    note(f"$ servo {' '.join(arguments)}")
-    command = [str(Path(sys.executable).with_name("servo")), "-c", str(assets / "servo.yaml"), *arguments]
-    process = subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    said = list(_shown(process))
-    if process.wait() != 0:
-        told = _told("".join(said))
-        raise failure(Reason.BUG, f"servo {' '.join(arguments)} ended with status {process.returncode}:\n{told}")
-
-
-def _told(said: str) -> str:
-    """What a command that failed said of it: our failure block, else the end of all, without servox's traceback."""
-    block = re.search(r"^.* - ((?:FAILED|REJECTED|STOPPED)\b.*?)(?=^\S|^ +[|+]|\Z)", said, re.DOTALL | re.MULTILINE)
-    return block[1].rstrip() if block is not None else "\n".join(said.splitlines()[-60:])
-
-
-def _shown(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stdout is not None
-    before = ""
-    for line in process.stdout:
-        yield line
-        if (found := _PROGRESS.search(line)) and found[1] != before:
-            before = found[1]
-            note(f"  {before}")
+def _searched(settings: Path, folder: Path, runs: int) -> dict[str, Any]:
+    """The whole search, shown as it goes on; the optimizer's last word."""
+    note("$ servo-emr prices -o json > prices.json")
+    command = [sys.executable, "-m", "servo_emr.cli", "-c", str(settings), "prices", "-o", "json"]
+    with (folder / "prices.json").open("w") as prices:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=prices, check=True, env=dict(os.environ))
+    note(f"$ servo-emr optimizer --port 0 --storage sqlite:///study.db --prices prices.json --runs {runs}")
+    words = ["--prices", str(folder / "prices.json"), "--runs", str(runs)]
+    status: dict[str, Any] = {}
+    with optimizer(folder, words) as environment, servo(settings, folder, environment) as running:
+        note(f"$ OPSANI_BASE_URL={environment['OPSANI_BASE_URL']} servo run")
+        with display() as show:
+            for status in statuses(environment["OPSANI_BASE_URL"], running):
+                show(status)
+    return status
 
 
 async def _records(live: Live) -> list[RunRecord]:
+    """The oldest first. What a search may meet is part of it; anything else is a failure of the demo."""
     records = [record async for record in live.workspace.records()]
-    failed = [record for record in records if record.reason != Reason.SUCCESS]
+    met = (Reason.SUCCESS, Reason.DEADLINE, Reason.MAX_COST)
+    failed = [record for record in records if record.reason not in met]
     if failed:
         raise failure(Reason.BUG, f"run {failed[0].run_id} of the demo failed: {failed[0].reason}: {failed[0].message}")
     return records[::-1]
 
 
-async def _kept(live: Live, records: list[RunRecord], keep: Path) -> list[tuple[RunRecord, Path]]:
-    """Copies the executed notebooks out of the emulated S3, which ends with the demo."""
-    kept = []
+async def _kept(live: Live, records: list[RunRecord], keep: Path) -> dict[str, Path]:
+    """Copies the executed notebooks out of the emulated S3, which ends with the demo; their paths by run."""
+    kept = {}
     for record in records:
         body = await live.workspace.get(record.run_id, "output.ipynb")
-        if body is None:
+        if body is None and record.reason == Reason.SUCCESS:
             raise failure(Reason.NO_RESULT, f"run {record.run_id} left no output.ipynb")
-        path = keep / f"{record.run_id}.ipynb"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-        kept.append((record, path))
+        if body is not None:
+            kept[record.run_id] = keep / f"{record.run_id}.ipynb"
+            kept[record.run_id].write_bytes(body)
     return kept
 
 
-def _settings(record: RunRecord) -> str:
-    return f"{record.settings['core.replicas']} x {record.settings['core.inst_type']}"
+def _outcome(status: Mapping[str, Any], records: Mapping[str, RunRecord], notebooks: Mapping[str, Path]) -> str:
+    rows = [_row(trial, records.get(trial["run_id"]), notebooks) for trial in status["trials"]]
+    best, saving = status["best"], status["saving"]
+    lines = [table(rows), ""]
+    if best is not None:
+        often = f"measured {best['repeats']} times" if best["repeats"] > 1 else "measured once"
+        lines.append(f"Cheapest: {core_nodes(best['settings'])}, {dollars(best['cost_usd'])} USD a run, {often}.")
+    if saving is not None:
+        lines.append(f"Saves {saving['share']:.0%} a run of what the settings before it cost.")
+    lines.append(f"Why it stopped: {status['why']}")
+    lines.append(f"The search itself took {status['runs']} runs and {dollars(status['spent_usd'])} USD, emulated.")
+    if status["recommendation"]:
+        lines.append(f"As a command:\n  {status['recommendation']['command']}")
+    return "\n".join(lines)
 
 
-def _row(record: RunRecord, notebook: Path) -> dict[str, Any]:
-    phases, metrics = record.phases, record.metrics
+def _row(trial: Mapping[str, Any], record: RunRecord | None, notebooks: Mapping[str, Path]) -> dict[str, Any]:
+    metrics = record.metrics if record is not None else {}
+    done = trial["state"] == "done"
     return {
-        "CORE NODES": _settings(record),
-        "PROVISIONING": seconds(phases["provisioning_time"]),
-        "BOOTSTRAP": seconds(phases["bootstrap_time"]),
-        "JOB": seconds(metrics["duration"]),
-        "TEARDOWN": seconds(phases["teardown_time"]),
-        "USD": dollars(metrics["cost"]),
-        "ACCURACY": f"{metrics['accuracy']:.4f}",
-        "NOTEBOOK": str(notebook),
+        "TRIAL": trial["kind"],
+        "CORE NODES": core_nodes(trial["settings"]),
+        "JOB": seconds(trial["duration_s"]) if done else trial["reason"],
+        "USD": dollars(trial["cost_usd"] if done else trial["spent_usd"]),
+        "EXPECTED": dollars(trial["predicted_cost_usd"]),
+        "ACCURACY": f"{metrics['accuracy']:.4f}" if "accuracy" in metrics else "",
+        "NOTEBOOK": str(notebooks.get(trial["run_id"], "")),
     }

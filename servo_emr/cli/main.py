@@ -14,7 +14,22 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, report, runs, show, sweep
+from servo_emr.cli import (
+    check,
+    cycle,
+    demo,
+    emulator,
+    logs,
+    optimizer,
+    page,
+    plan,
+    policy,
+    prices,
+    report,
+    runs,
+    show,
+    sweep,
+)
 from servo_emr.cli.overview import FIRST, LOOK, MEND, RUN, Command, Overview
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
@@ -53,7 +68,7 @@ def options(
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     FIRST: {"demo": demo.demo, "check": check.check, "policy": policy.policy, "plan": plan.plan},
-    RUN: {"cycle": cycle.cycle, "emulator": emulator.emulator},
+    RUN: {"cycle": cycle.cycle, "optimizer": optimizer.optimizer, "emulator": emulator.emulator},
     LOOK: {
         "runs": runs.runs,
         "show": show.show,

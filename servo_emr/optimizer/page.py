@@ -1,0 +1,182 @@
+"""The page: the status document for people. Self-contained, without a script; everything in it is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["HEADERS", "page"]
+
+_STYLE = (files("servo_emr.optimizer") / "page.css").read_text(encoding="utf-8")
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_REFRESH_S = 10
+_STATES = {
+    "waiting": "Waiting for a servo",
+    "exploring": "Exploring",
+    "settled": "Settled",
+    "paused": "Paused",
+    "stopped": "Stopped: somebody must look",
+}
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """The page of a status document."""
+    name = _text(document["application"] or "servo-emr optimizer")
+    state = document["state"]
+    parts = [
+        f"<header><h1>{name}</h1><p class='state {_text(state)}'>{_text(_STATES[state])}</p></header>",
+        f"<p class='why'>{_text(document['why'])}</p>",
+        _figures(document),
+        _trial(document["trial"]) if document["trial"] else "",
+        _recommendation(document),
+        _chart(document["trials"]),
+        _table(document["trials"]),
+        "<footer>The same as JSON: <a href='/status.json'>/status.json</a>. Dollars are those the servo reported."
+        f" This page loads anew every {_REFRESH_S} s.</footer>",
+    ]
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<meta http-equiv='refresh' content='{_REFRESH_S}'><title>{name}</title><style>{_STYLE}</style></head>"
+        f"<body><main>{''.join(parts)}</main></body></html>"
+    )
+
+
+def _figures(document: Mapping[str, Any]) -> str:
+    best, saving, gain = document["best"], document["saving"], document["expected_gain_usd"]
+    confirmed = "" if best is None else f"{'measured again' if best['confirmed'] else 'not yet measured again'}"
+    cells = [
+        ("Best so far, a run", _usd(best["cost_usd"]) if best else "none yet", confirmed),
+        ("Its job takes", _seconds(best["duration_s"]) if best else "", _settings(best["settings"]) if best else ""),
+        (
+            "Saves, a run",
+            f"{saving['share']:.0%}" if saving else "",
+            f"{saving['usd_per_run']:.4f} USD less than the settings before" if saving else "",
+        ),
+        ("Spent", _usd(document["spent_usd"]), f"{document['runs']} runs of this exploration"),
+        ("Next trial may save", _usd(gain) if gain is not None else "", "a future run, expected" if gain else ""),
+    ]
+    shown = [
+        f"<div><dt>{_text(what)}</dt><dd>{_text(value)}<small>{_text(note)}</small></dd></div>"
+        for what, value, note in cells
+        if value
+    ]
+    return f"<dl class='figures'>{''.join(shown)}</dl>"
+
+
+def _trial(trial: Mapping[str, Any]) -> str:
+    expected = _known(
+        ("expected", _usd(trial["predicted_cost_usd"]) if trial["predicted_cost_usd"] is not None else ""),
+        ("job of", _seconds(trial["predicted_duration_s"]) if trial["predicted_duration_s"] else ""),
+        ("cut short after", _seconds(trial["deadline_s"]) if trial["deadline_s"] else ""),
+    )
+    now = _known(
+        ("", str(trial["phase"] or "asked")),
+        ("", f"{_usd(trial['usd_so_far'])} so far" if trial["usd_so_far"] else ""),
+        ("run", str(trial["run_id"] or "")),
+    )
+    return (
+        f"<section><h2>Trial {trial['number']} <small>{_text(trial['kind'])}</small></h2>"
+        f"<p><strong>{_text(_settings(trial['settings']))}</strong></p>"
+        f"<p>{_text(now)}</p><p class='quiet'>{_text(expected)}</p></section>"
+    )
+
+
+def _recommendation(document: Mapping[str, Any]) -> str:
+    found = document["recommendation"]
+    if not found:
+        return ""
+    command = f"<pre tabindex='0'>{_text(found['command'])}</pre>" if found["command"] else ""
+    settings = _text(_settings(found["settings"]))
+    return f"<section><h2>Recommendation</h2><p><strong>{settings}</strong></p>{command}</section>"
+
+
+def _chart(trials: Sequence[Mapping[str, Any]]) -> str:
+    """What each measured trial cost, in their order, and the least so far."""
+    shown = [trial for trial in trials if trial["counts"] and trial["cost_usd"] is not None]
+    if len(shown) < 2:
+        return ""
+    width, height, left, bottom = 640.0, 200.0, 64.0, 24.0
+    top = max(trial["cost_usd"] for trial in shown) * 1.08
+    pace = (width - left - 16) / max(1, len(shown) - 1)
+
+    def at(place: int, usd: float) -> tuple[float, float]:
+        return left + 8 + pace * place, 8 + (height - bottom - 8) * (1 - usd / top)
+
+    dots, line, least = [], [], shown[0]["cost_usd"]
+    for place, trial in enumerate(shown):
+        x, y = at(place, trial["cost_usd"])
+        least = min(least, trial["cost_usd"])
+        line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
+        told = f"trial {trial['number']}: {_settings(trial['settings'])}, {_usd(trial['cost_usd'])}"
+        dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4'><title>{_text(told)}</title></circle>")
+    ticks = [0.0, top / 1.08 / 2, top / 1.08]
+    marks = [
+        f"<text x='{left - 8}' y='{at(0, usd)[1] + 4:.1f}' text-anchor='end'>{usd:.3g}</text>"
+        f"<line x1='{left}' x2='{width}' y1='{at(0, usd)[1]:.1f}' y2='{at(0, usd)[1]:.1f}'/>"
+        for usd in ticks
+    ]
+    return (
+        "<section><h2>USD a run, trial by trial</h2>"
+        f"<svg viewBox='0 0 {width:.0f} {height:.0f}' role='img' aria-label='Cost of each measured trial'>"
+        f"<g class='grid'>{''.join(marks)}</g><polyline points='{' '.join(line)}'/>{''.join(dots)}</svg>"
+        "<p class='quiet'>Dots: what a trial cost. Line: the least so far.</p></section>"
+    )
+
+
+def _table(trials: Sequence[Mapping[str, Any]]) -> str:
+    if not trials:
+        return ""
+    rows = [
+        f"<tr class='{_text(trial['state'])}{'' if trial['counts'] else ' old'}'>"
+        f"<td>{trial['number']}</td><td>{_text(_settings(trial['settings']))}</td>"
+        f"<td>{_text(trial['state'])}<small>{_text(_reason(trial))}</small></td>"
+        f"<td class='n'>{_text(_seconds(trial['duration_s']))}</td><td class='n'>{_text(_usd(trial['cost_usd']))}</td>"
+        f"<td class='n'>{_text(_usd(trial['spent_usd']))}</td>"
+        f"<td>{_text(trial['kind'])}: {_text(trial['why'])}</td></tr>"
+        for trial in reversed(trials)
+    ]
+    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("#", "Settings", "End", "Job", "A run", "Paid", "Why"))
+    return (
+        "<section><h2>Trials</h2><div class='wide' tabindex='0'><table><thead><tr>"
+        f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _reason(trial: Mapping[str, Any]) -> str:
+    return "" if trial["reason"] in (None, "success") else str(trial["reason"])
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{selector} {value}" for selector, value in settings.items())
+
+
+def _known(*parts: tuple[str, str]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in parts if value)
+
+
+def _usd(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f} USD"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value), quote=True)

@@ -1,0 +1,99 @@
+"""Seconds as dollars: the hourly price of a configuration, the time that is billed beside the job, what runs did cost.
+
+With prices the rate is known before a configuration was tried, and measured costs only correct its level (spot, EBS).
+Without prices the level and each type's own price are learned. Knows nothing of how long a job takes.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from servo_emr.optimizer.instances import InstanceType
+from servo_emr.optimizer.prices import Prices
+from servo_emr.optimizer.search.cluster import Cluster
+from servo_emr.optimizer.search.features import Array
+from servo_emr.optimizer.search.terms import Observation, Value
+
+__all__ = ["OVERHEAD_S", "Dollars", "learn"]
+
+OVERHEAD_S = 420.0
+"""Seconds from the launch to the first step, until a run has told: AWS's own documented example."""
+_LEVEL_SD, _TYPE_SD, _NOISE_SD = 0.4, 0.35, 0.03
+"""Octaves: how far all rates may be off together, how far a type's price when it was not given, one bill."""
+
+
+@dataclass(frozen=True)
+class Dollars:
+    """Of n configurations: log2 of USD per billed second, and its sd, octaves; overhead_s is billed beside the job."""
+
+    log2_rate: Array
+    sd: Array
+    overhead_s: float
+
+    def log2_usd(self, log2_s: Array) -> Array:
+        """Log2 of what a run costs (last axis: configurations) whose job takes so many log2 seconds."""
+        return self.log2_rate + np.log2(np.exp2(np.clip(log2_s, -10.0, 40.0)) + self.overhead_s)
+
+    def share_of_job(self, log2_s: Array) -> Array:
+        """The job's part of the billed time, 0 to 1: by so much an error of runtime becomes one of dollars."""
+        seconds = np.exp2(np.clip(log2_s, -10.0, 40.0))
+        return np.asarray(seconds / (seconds + self.overhead_s))
+
+    def seconds_for(self, place: int, usd: float) -> float:
+        """Seconds of job that configuration number `place` runs for so many USD; may be negative."""
+        return float(usd / 2.0 ** self.log2_rate[place]) - self.overhead_s
+
+
+def learn(
+    settings: Sequence[Mapping[str, Value]],
+    instances: Mapping[str, InstanceType],
+    prices: Prices | None,
+    observations: Sequence[Observation],
+) -> Dollars:
+    """The dollars of some configurations, from prices and from what the observed runs cost."""
+    paid = [one for one in observations if one.outcome == "done" and one.cost_usd]
+    overhead = _overhead(observations)
+    ground = [Cluster.of(one, instances) for one in settings]
+    seen = [Cluster.of(one.settings, instances) for one in paid]
+    hourly = [cluster.usd_per_hour(prices) for cluster in [*ground, *seen]]
+    priced = all(hourly)
+    usual = np.log2(
+        [
+            usd if priced and usd else cluster.usual_usd_per_hour()
+            for usd, cluster in zip(hourly, [*ground, *seen], strict=True)
+        ]
+    )
+    usual -= math.log2(3600.0)
+    mixes = _mixes([*ground, *seen])
+    prior = _LEVEL_SD**2 + (0.0 if priced else _TYPE_SD**2) * (mixes @ mixes.T)
+    count = len(ground)
+    if not paid:
+        return Dollars(usual, np.sqrt(np.diagonal(prior).copy()), overhead)
+    billed = [one.duration_s + overhead for one in paid if one.duration_s]
+    told = np.log2([one.cost_usd or math.nan for one in paid]) - np.log2(billed) - usual[count:]
+    known = prior[count:, count:] + _NOISE_SD**2 * np.eye(len(paid))
+    gain = np.linalg.solve(known, prior[count:, :count]).T
+    variance = np.diagonal(prior)[:count] - (gain * prior[:count, count:]).sum(axis=1)
+    return Dollars(usual[:count] + gain @ told, np.sqrt(np.maximum(variance, 0.0)), overhead)
+
+
+def _overhead(observations: Sequence[Observation]) -> float:
+    """Seconds that are billed beside the job: the median of what the runs have told."""
+    told = [math.fsum(one.phases.values()) for one in observations if one.phases]
+    return statistics.median(told) if told else OVERHEAD_S
+
+
+def _mixes(clusters: Sequence[Cluster]) -> Array:
+    """n x k: which share of a cluster's usual price is each type's."""
+    columns: dict[str, Array] = {}
+    for row, cluster in enumerate(clusters):
+        whole = cluster.usual_usd_per_hour()
+        for group in cluster.groups:
+            share = Cluster((group,)).usual_usd_per_hour() / whole if group.count else 0.0
+            columns.setdefault(group.kind.name, np.zeros(len(clusters)))[row] += share
+    return np.column_stack([*columns.values(), np.zeros(len(clusters))])

@@ -1,0 +1,207 @@
+"""The one class that suggests: the order of what is tried, and when nothing more is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servo_emr.optimizer.instances import InstanceType
+from servo_emr.optimizer.prices import Prices
+from servo_emr.optimizer.search import words
+from servo_emr.optimizer.search.dollars import Dollars, learn
+from servo_emr.optimizer.search.feasible import able
+from servo_emr.optimizer.search.features import Features, features
+from servo_emr.optimizer.search.hypotheses import PER_DOUBLING
+from servo_emr.optimizer.search.space import GROUND, Configuration, Space
+from servo_emr.optimizer.search.standing import Standing, leader, standings
+from servo_emr.optimizer.search.surrogate import Seen, foretell
+from servo_emr.optimizer.search.terms import Best, Objective, Observation, Stop, Suggestion
+from servo_emr.optimizer.search.worth import CUT, Outlook, outlook
+
+__all__ = ["Search"]
+
+_FIRST_PER_DOUBLING = PER_DOUBLING - 0.15
+_TRIES = 2
+"""A configuration whose trials failed so often, for reasons of the environment or the job, is left alone."""
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What is weighed: the configurations, and which rows of them were seen how."""
+
+    points: list[Configuration]
+    sizes: Features
+    dollars: Dollars
+    rows: Mapping[Configuration, int]
+
+    def of(self, found: Sequence[Configuration | None]) -> NDArray[np.intp]:
+        return np.array([self.rows[one] for one in found if one is not None], dtype=np.intp)
+
+
+class Search:
+    """Suggests trials in a space for an objective.
+
+    Every answer is a function of the observations and, in a space of more than 600 configurations, of the seed: asked
+    again, it answers the same.
+
+    Args:
+        prices: USD per instance-hour; None: dollars are learned from what the runs cost.
+        instances: sizes of instance types by name; KeyError for one that is not known.
+        seed: which sample of a large space is weighed.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objective: Objective,
+        prices: Prices | None,
+        instances: Mapping[str, InstanceType],
+        seed: int = 0,
+    ) -> None:
+        self._space, self._objective = space, objective
+        self._prices, self._instances, self._seed = prices, instances, seed
+
+    @property
+    def draws(self) -> bool:
+        """Whether the seed matters: the space is too large to weigh all of it."""
+        return self._space.size > GROUND
+
+    def suggest(self, observations: Sequence[Observation]) -> Suggestion | Stop:
+        """The next trial, or that none pays."""
+        seen = [one for one in observations if self._space.configuration(one.settings) is not None]
+        tried = self._tried(seen)
+        current = self._space.current
+        if current is not None and self._space.configuration(current) not in tried:
+            return Suggestion(dict(current), "baseline", "The current settings are measured first, to compare with.")
+        ground = self._ground(seen)
+        left = np.array([row for row, point in enumerate(ground.points) if point not in tried], dtype=np.intp)
+        measured = [one for one in seen if one.outcome in ("done", "censored")]
+        if not len(left):
+            return self._ended(seen, Stop("every configuration has been tried"))
+        if not measured:
+            return self._first(ground, left, seen)
+        best = self._leader(seen, ground)
+        promise = self._outlook(ground, seen, best)
+        return self._explored(ground, left, seen, best, promise)
+
+    def confirm(self, observations: Sequence[Observation]) -> Suggestion | None:
+        """The best once more, for whoever has one trial left; None when it is settled, or nothing was measured."""
+        best = self.best(observations)
+        if best is None or best.confirmed:
+            return None
+        return Suggestion(
+            dict(best.settings),
+            "confirm",
+            words.confirm(best.repeats),
+            predicted_duration_s=best.duration_s,
+            predicted_cost_usd=best.cost_usd,
+        )
+
+    def best(self, observations: Sequence[Observation]) -> Best | None:
+        """The best that was measured and meets the objective's bound; None when there is none."""
+        seen = [one for one in observations if self._space.configuration(one.settings) is not None]
+        found = self._leader(seen, None)
+        return None if found is None else found[0].as_best()
+
+    def _tried(self, seen: Sequence[Observation]) -> set[Configuration | None]:
+        failed = [self._space.configuration(one.settings) for one in seen if one.outcome == "failed"]
+        tried = {self._space.configuration(one.settings) for one in seen if one.outcome != "failed"}
+        return tried | {one for one in failed if failed.count(one) >= _TRIES}
+
+    def _ground(self, seen: Sequence[Observation]) -> _Ground:
+        ended = [self._space.configuration(one.settings) for one in seen]
+        order = [one.configuration for one in sorted(standings(self._space, seen), key=lambda one: one.duration_s)]
+        chance = np.random.default_rng([self._seed, len(seen)])
+        around = [one for one in (*order, *ended) if one is not None]
+        points = self._space.ground(chance, dict.fromkeys(around))
+        settings = [self._space.settings(point) for point in points]
+        return _Ground(
+            points,
+            features(self._space, points, self._instances, self._prices),
+            learn(settings, self._instances, self._prices, seen),
+            {point: row for row, point in enumerate(points)},
+        )
+
+    def _leader(self, seen: Sequence[Observation], ground: _Ground | None) -> tuple[Standing, float] | None:
+        found = standings(self._space, seen)
+
+        def usd(standing: Standing) -> float:
+            """For a run whose bill is not known: what it must have cost."""
+            dollars = learn([standing.first.settings], self._instances, self._prices, seen)
+            return float(np.exp2(dollars.log2_usd(np.log2([standing.duration_s]))[0]))
+
+        return leader(self._objective, found, usd)
+
+    def _outlook(self, ground: _Ground, seen: Sequence[Observation], best: tuple[Standing, float] | None) -> Outlook:
+        measured = [one for one in seen if one.outcome in ("done", "censored")]
+        places = [self._space.configuration(one.settings) for one in measured]
+        runtimes = foretell(
+            ground.sizes,
+            Seen(
+                ground.of(places),
+                np.log2([one.duration_s or math.nan for one in measured]),
+                np.array([one.outcome == "censored" for one in measured]),
+            ),
+        )
+        could_not = [self._space.configuration(one.settings) for one in seen if one.outcome == "infeasible"]
+        chance = able(ground.sizes, ground.of(places), ground.of(could_not))
+        return outlook(self._objective, runtimes, ground.dollars, chance, None if best is None else best[1])
+
+    def _first(self, ground: _Ground, left: NDArray[np.intp], seen: Sequence[Observation]) -> Suggestion:
+        """Nothing is known of the job: what is cheapest for a job that scales nearly perfectly, and likely to run."""
+        could_not = [self._space.configuration(one.settings) for one in seen if one.outcome == "infeasible"]
+        chance = able(ground.sizes, ground.of([]), ground.of(could_not))
+        size = ground.sizes.size[:, 0]
+        usual = 10.0 + _FIRST_PER_DOUBLING * (size - size.mean())
+        dear = ground.dollars.log2_usd(usual) - 4.0 * np.log2(chance)
+        row = int(left[np.argmin(dear[left])])
+        return Suggestion(self._space.settings(ground.points[row]), "initial", words.first(bool(could_not)))
+
+    def _explored(
+        self,
+        ground: _Ground,
+        left: NDArray[np.intp],
+        seen: Sequence[Observation],
+        best: tuple[Standing, float] | None,
+        promise: Outlook,
+    ) -> Suggestion | Stop:
+        runs = self._objective.runs_declared
+        net = promise.gain_usd * runs - promise.trial_usd
+        paying = left[net[left] > 0]
+        if not len(paying):
+            top = int(left[np.argmax(net[left])])
+            gain = float(promise.gain_usd[top])
+            return self._ended(seen, Stop(words.stop(gain * runs, promise.trial_usd[top]), gain, gain * runs))
+        row = int(paying[np.argmax(promise.appeal[paying])])
+        gain = float(promise.gain_usd[row])
+        return Suggestion(
+            self._space.settings(ground.points[row]),
+            "explore",
+            words.explore(promise, row, None if best is None else best[0], runs),
+            deadline_s=self._deadline(ground, row, best),
+            predicted_duration_s=float(promise.seconds[row]),
+            predicted_cost_usd=float(promise.usd[row]),
+            expected_gain_usd=gain,
+            expected_gain_total_usd=gain * runs,
+        )
+
+    def _ended(self, seen: Sequence[Observation], stop: Stop) -> Suggestion | Stop:
+        """The end, once the best is settled."""
+        return self.confirm(seen) or stop
+
+    def _deadline(self, ground: _Ground, row: int, best: tuple[Standing, float] | None) -> float | None:
+        """Seconds of job after which a trial can no longer be worth anything; None when nothing bounds it."""
+        limits = []
+        if best is not None and self._objective.kind == "fastest-under-price":
+            limits.append(best[1] * CUT)
+        elif best is not None:
+            limits.append(ground.dollars.seconds_for(row, best[1] * CUT))
+        if self._objective.deadline_s is not None and self._objective.kind == "cheapest-under-deadline":
+            limits.append(self._objective.deadline_s * CUT)
+        if self._objective.price_usd is not None and self._objective.kind == "fastest-under-price":
+            limits.append(ground.dollars.seconds_for(row, self._objective.price_usd * CUT))
+        return max(60.0, math.ceil(min(limits))) if limits else None

@@ -1,0 +1,112 @@
+"""The bundled optimizer and a real servo, either of them killed, a trial cancelled: nothing is lost or paid twice."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundled import Asked, Play, Theatre, theatre
+
+TABLE = [("m5.xlarge", count, 3000.0 / count) for count in range(1, 5)]
+TABLE += [("c5.xlarge", count, 2400.0 / count) for count in range(1, 5)]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    with theatre(tmp_path_factory.mktemp("theatre"), TABLE) as found:
+        yield found
+
+
+BEFORE = ["HELLO", "WHATS_NEXT", "DESCRIPTION", "ADJUSTMENT", "MEASUREMENT progress", "MEASUREMENT"]
+AFTER = [
+    "HELLO",
+    "WHATS_NEXT DESCRIBE",
+    "DESCRIPTION",
+    "WHATS_NEXT ADJUST",
+    "ADJUSTMENT",
+    "WHATS_NEXT MEASURE",
+    "MEASUREMENT progress",
+    "MEASUREMENT",
+]
+
+
+class Killer:
+    """Kills the optimizer once at each moment, before a request reaches it and after it has been answered."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.left = {"before": list(BEFORE), "after": list(AFTER)}
+        play.relay.before = lambda asked: self.at("before", asked)
+        play.relay.after = lambda asked: self.at("after", asked)
+
+    def at(self, when: str, asked: Asked) -> bool:
+        if asked.name not in self.left[when]:
+            return False
+        self.left[when].remove(asked.name)
+        self.play.optimizer.restart()
+        return True
+
+
+def test_an_optimizer_killed_at_every_stage_goes_on_with_the_very_same_trials(stage: Theatre, tmp_path: Path) -> None:
+    with stage.play(tmp_path, "killed-optimizer", "--runs", "2") as play:
+        killer = Killer(play)
+        status = play.settled()
+        assert killer.left == {"before": [], "after": []}
+        assert play.optimizer.starts == 1 + len(BEFORE) + len(AFTER)
+        assert [trial["state"] for trial in status["trials"]] == ["done", "done"]
+        assert [trial["attempts"] for trial in status["trials"]] == [1, 1]
+        assert len(play.clusters()) == 2
+        assert play.wrong(status) == []
+        # One trial has one adjustment and one measurement, however often they were given out: their uids tell.
+        assert len({command["cmd_uid"] for command in play.relay.commands("MEASURE")}) == 2
+        assert play.servo.starts == 1
+
+
+def test_a_servo_killed_in_a_run_gets_the_same_trial_under_another_uid_and_adopts_its_cluster(
+    stage: Theatre, tmp_path: Path
+) -> None:
+    with stage.play(tmp_path, "killed-servo", "--runs", "1") as play:
+
+        def kill(asked: Asked) -> bool:
+            if asked.name == "MEASUREMENT progress" and not play.dead:
+                play.dead.append("servo")
+                play.servo.send(signal.SIGKILL)
+            return False
+
+        play.relay.after = kill
+        status = play.settled()
+        first, second = play.relay.commands("MEASURE")
+        assert first["cmd_uid"] != second["cmd_uid"]
+        assert first["param"] == second["param"]
+        assert (play.servo.starts, play.servo.statuses) == (2, [-signal.SIGKILL])
+        assert [(trial["number"], trial["state"]) for trial in status["trials"]] == [(0, "done")]
+        assert len(play.clusters()) == 1
+        assert play.wrong(status) == []
+
+
+def test_a_cancelled_trial_ends_its_cluster_and_is_not_asked_again(stage: Theatre, tmp_path: Path) -> None:
+    with stage.play(tmp_path, "cancelled", "--runs", "2") as play:
+        answers: list[int] = []
+
+        def cancel(asked: Asked) -> bool:
+            if asked.name == "MEASUREMENT progress" and not answers:
+                answers.append(play.optimizer.order("cancel").status_code)
+            return False
+
+        play.relay.after = cancel
+        status = play.settled()
+        cancelled, other = status["trials"]
+        first, second = play.clusters()
+        assert answers == [200]
+        assert (cancelled["state"], other["state"]) == ("cancelled", "done")
+        assert cancelled["settings"] != other["settings"]
+        assert first["Status"]["StateChangeReason"]["Code"] == "USER_REQUEST"
+        assert second["Status"]["StateChangeReason"]["Code"] == "ALL_STEPS_COMPLETED"
+        assert cancelled["spent_usd"] > 0
+        assert status["spent_usd"] == pytest.approx(cancelled["spent_usd"] + other["spent_usd"])
+        assert stage.account.alive() == []
+        told = [asked.body["param"]["status"] for asked in play.relay.seen if asked.name == "MEASUREMENT"]
+        assert told == ["cancelled", "ok"]
