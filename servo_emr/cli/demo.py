@@ -20,6 +20,7 @@ from servo_emr.cli.demo_display import core_nodes, display
 from servo_emr.cli.demo_parts import optimizer, servo, statuses
 from servo_emr.cli.emulated import EMULATED, emulator
 from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds
+from servo_emr.cli.report import write_report
 from servo_emr.cli.settings_file import load
 from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Reason, failure
@@ -39,6 +40,7 @@ def demo(
     keep: Path = typer.Option(Path("demo-output"), "--keep", help="Folder for the executed notebooks."),
     speed: float = typer.Option(600.0, "--speed", min=1.0, help="How fast emulated time passes between steps."),
     runs: int = typer.Option(8, "--runs", min=2, help="How many runs the optimizer may make at most."),
+    report: Path = typer.Option(Path("report.html"), "--report", metavar="FILE", help="The report to write."),
     output: Output = OUTPUT,
 ) -> None:
     """Find the cheapest emulated cluster for a Spark notebook, with the real servo and the bundled optimizer."""
@@ -67,10 +69,13 @@ def demo(
             keep.mkdir(parents=True, exist_ok=True)
             notebooks = asyncio.run(_kept(live, records, keep))
             shutil.copy(folder / "study.db", keep / "study.db")
+            best = status["best"]
+            asyncio.run(write_report(live, report, None if best is None else best["settings"]))
     if output is Output.JSON:
         emit_json([record.to_json() for record in records])
     else:
         typer.echo(f"\n{_outcome(status, {record.run_id: record for record in records}, notebooks)}\n")
+        typer.echo(f"The report: {report}\n")
         typer.echo(f"{EMULATED}\n{_MODEL}")
 
 
