@@ -99,7 +99,6 @@ async def test_f29_a_record_that_is_spoilt_while_its_run_goes_on_costs_no_cluste
     ((key, body),) = spoilt
     assert scene.account.read(f"{scene.workspace}/records/{key}") == body
     assert run_of(key) in scene.log
-    scene.given.clear()  # what it earned was told, and is on no record that could be compared
     assert scene.holds(spoilt=[run_of(key)]) == []
 
 
