@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import threading
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,8 @@ class Patience(enum.Enum):
     """Reads and repeatable writes: the SDK's standard retries, with its backoff and jitter."""
     ONCE = (1, 5.0, 60.0)
     """A call that must not be sent twice."""
+    LOOK = (1, 5.0, 30.0)
+    """A look at something, which is repeated by whoever looks."""
     BRIEF = (2, 2.0, 4.0)
     """Somebody is waiting, and "it could not be asked" is an answer too."""
     QUICK = (1, 2.0, 2.0)
@@ -117,8 +119,20 @@ class Door:
         """
         return await asyncio.to_thread(self._call, service, operation, Patience.ONCE, expected, params)
 
+    async def look(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
+        """The same for a caller that asks again itself, at a pace of its own: sent once, so that a limit that many
+        share is not spent on repetitions of repetitions."""
+        return await asyncio.to_thread(self._call, service, operation, Patience.LOOK, expected, params)
+
     async def pages(
-        self, service: str, operation: str, items: str, *, sign: str | None = None, **params: Any
+        self,
+        service: str,
+        operation: str,
+        items: str,
+        *,
+        sign: str | None = None,
+        by: Callable[..., Awaitable[Any]] | None = None,
+        **params: Any,
     ) -> AsyncIterator[Any]:
         """The items of all pages of a listing, a page a call, by the SDK's own paginator model.
 
@@ -126,6 +140,7 @@ class Door:
             items: the member of an answer that holds them.
             sign: a member that no true answer lacks, where an empty listing has no `items`. What somebody between us
                 and AWS answers must never pass for an empty list.
+            by: makes the calls; None: `call`.
 
         Raises:
             RunError: as `call`; environment/endpoint for a page that is none of the service's.
@@ -133,7 +148,7 @@ class Door:
         keys = self._pagination(service, operation)
         token: Any = None
         while True:
-            page = await self.call(service, operation, **params, **({keys["input"]: token} if token else {}))
+            page = await (by or self.call)(service, operation, **params, **({keys["input"]: token} if token else {}))
             with understood(f"{service}:{operation}"):
                 page[sign or items]  # its lack is the error
             for item in page.get(items, ()):

@@ -95,7 +95,7 @@ class S3Workspace:
     ) -> AsyncIterator[RunRecord]:
         first = "" if since is None else f"dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
         prefix = f"{self._prefix}records/"
-        start = {"StartAfter": prefix + first} if first else {}
+        start: dict[str, Any] = {"StartAfter": prefix + first} if first else {}
         listing = self._door.pages(
             "s3", "ListObjectsV2", "Contents", sign="Name", Bucket=self._bucket, Prefix=prefix, **start
         )

@@ -50,7 +50,8 @@ class Past:
                 record.identity == identity
                 and record.decided
                 and record.verdict is not Verdict.ABORTED
-                and record.cluster_id is not None
+                and record.had_cluster
+                and not record.repeated
                 and record.answered_at is None
                 and record.settled
                 and (record.ended_at or 0.0) > self.now - DELIVERY_S
@@ -69,7 +70,7 @@ class Past:
         """(how many of the newest runs in a row were answered without a launch, when the newest of them was)."""
         count, at = 0, 0.0
         for record in self.records:
-            if not record.decided or record.cluster_id is not None:
+            if not record.decided or record.had_cluster:
                 break
             count += 1
             at = max(at, record.ended_at or 0.0)

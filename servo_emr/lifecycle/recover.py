@@ -54,7 +54,7 @@ class Recover:
         age = self._ports.clock.now() - launched_at
         # Absence is proved only once a listing cannot lag behind the launch any more.
         looks = (0.0,) if age >= APPEARS_S else (0.0, max(1.0, APPEARS_S - age))
-        return await launch.look_for(key, looks, launched_at)
+        return await launch.look_for(key, looks, launched_at, record.dead)
 
     async def still_worth(self, handle: Handle) -> bool:
         """Whether a cluster's run may still be delivered: it lives, or has ended within the hour. One that cannot be
@@ -159,13 +159,15 @@ class Recover:
             async with diary.ending():
                 await asyncio.sleep(0)  # the verdict goes first
                 look = await release.now(handle)
+            diary.note(warnings=(*diary.record.warnings, *release.notes))
         except RunError as error:
+            diary.note(warnings=(*diary.record.warnings, *release.notes))
             if error.reason is Reason.UNRELEASED:
                 await self._unverified(diary, record, error)
             raise
         spec = spec_from_json(record.spec)
         settle = Settle(ports.target, ports.book, ports.clock, self._warn)
-        if alive := await settle.account(diary, handle, spec, look):
+        if alive := (await settle.account(diary, handle, spec, look)).alive:
             left = instances_left(handle, alive, self._region)
             await self._unverified(diary, record, left)
             raise left
