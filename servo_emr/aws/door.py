@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import botocore.exceptions
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
@@ -169,6 +171,8 @@ class Door:
     def _open_session(self) -> botocore.session.Session:
         if self._session is None:
             self._session = botocore.session.get_session()
+            loader = _models(self._session.get_config_variable("data_path"))
+            self._session.register_component("data_loader", loader)
             if self._patience in (Patience.QUICK, Patience.BRIEF):
                 self._session.set_config_variable("metadata_service_timeout", 1)
                 self._session.set_config_variable("metadata_service_num_attempts", 1)
@@ -269,6 +273,12 @@ class Door:
         else:
             remedy, reason = "", Reason.BUG
         return failure(reason, f"{text}.", remedy=remedy, public=f"{name} {code}", details=details)
+
+
+@functools.cache
+def _models(data_path: str | None) -> Any:
+    """The SDK's descriptions of its services, which are large, read once by a process."""
+    return botocore.loaders.create_loader(data_path)
 
 
 def _bare(error: Exception) -> Exception:
