@@ -23,7 +23,7 @@ from servo_emr.aws.body import read_body
 from servo_emr.aws.permissions import actions_of
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge, failure
 
-__all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
+__all__ = ["Door", "Patience", "Refusal", "understood"]
 
 
 class Patience(enum.Enum):
@@ -324,16 +324,3 @@ def _unreadable(what: str, error: Exception) -> RunError:
         remedy="Look what stands between servo and AWS, a proxy perhaps; a newer servo_emr may know the answer.",
         public="an answer of AWS cannot be read",
     )
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key) of an s3:// URI; the key has no leading slash and may be empty.
-
-    Raises:
-        ValueError: it is no s3:// URI with a bucket.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme not in ("s3", "s3a", "s3n") or not bucket:
-        raise ValueError(f"{uri!r} is not an s3://bucket/key URI")
-    return bucket, key
