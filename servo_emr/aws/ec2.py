@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri, understood
+from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.aws.ec2_model import (
     ALIVE,
     CLUSTER_STATES,
@@ -27,6 +27,7 @@ from servo_emr.aws.ec2_model import (
     times,
 )
 from servo_emr.aws.ec2_preflight import Ec2Preflight
+from servo_emr.aws.uri import split_uri
 from servo_emr.domain.attempt import subnet_of
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
@@ -143,7 +144,9 @@ class Ec2Target:
             tags = {tag["Key"]: tag.get("Value") for tag in cluster.get("Tags", ())}
             return bool(cluster["Id"] == handle.cluster_id and tags.get(WORKSPACE_TAG) == handle.key.workspace_id)
 
-    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+    async def observe(self, handle: Handle, last: Observation | None = None, steps: bool = True) -> Observation:
+        if not steps:
+            return await self._cluster(handle, last or Observation(RunState.PROVISIONING))
         if last is not None and last.state is RunState.RUNNING and not last.steps_ended:
             look = replace(last, steps=await self._steps(handle))
             return look if not look.steps_ended else await self._cluster(handle, look)

@@ -283,7 +283,7 @@ class RunRecord:
             values["timeline"] = Timeline(**values["timeline"])
             values["steps"] = tuple(_step(step) for step in values["steps"])
             values["warnings"] = tuple(values["warnings"])
-            values["attempts"] = tuple(Attempt(**attempt) for attempt in values.get("attempts", ()))
+            values["attempts"] = tuple(_attempt(attempt) for attempt in values.get("attempts", ()))
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the record cannot be read: {error}") from error
@@ -292,6 +292,11 @@ class RunRecord:
         """The record in a later state; a state that is not later is left as it is."""
         later = state if state.order > self.state.order else self.state
         return replace(self, state=later, **changes)
+
+
+def _attempt(document: Mapping[str, Any]) -> Attempt:
+    check_kinds(Attempt, document)
+    return Attempt(**document)
 
 
 def _step(document: Mapping[str, Any]) -> StepLook:

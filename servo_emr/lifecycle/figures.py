@@ -11,7 +11,7 @@ from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.intervals import measured_seconds
 from servo_emr.domain.money import Cost
 from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.spec import Role, RunSpec
 
 __all__ = [
     "BUILT_IN",
@@ -103,7 +103,8 @@ def disturbed(spec: RunSpec, usage: Usage, look: Observation) -> str:
         words.append(f"{_nodes(lost)} lost before the job had ended" + (f", {spot} of them on spot" if spot else ""))
     if added:
         words.append(f"{_nodes(added)} added after the cluster was ready")
-    if len(before) < spec.nodes:
+    task = spec.group(Role.TASK)
+    if 0 < spec.nodes - len(before) <= (0 if task is None else task.count):
         words.append(f"{len(before)} of {spec.nodes} nodes had come when the job ended")
     first = [row.timeline.created or 0.0 for row in before if row not in added]
     if first and (apart := max(first) - min(first)) > APART_S:

@@ -113,7 +113,7 @@ class Settle:
         usage = await self._usage(handle, spec, look)
         if usage is None or not usage.rows:
             self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")
-            return None, None
+            return usage, None
         few = ""
         if _unlisted(usage, spec, look):
             few = f"EMR lists {_created(usage)} of {spec.nodes} instances"

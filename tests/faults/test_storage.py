@@ -47,6 +47,7 @@ async def test_f34_logs_that_may_not_be_read_say_so_on_the_record(rig: Make) -> 
     answer = await scene.cycle()
     assert (answer["status"], answer["reason"]) == ("failed", "job/step-failed")
     assert scene.shop.struck() > 0
+    scene.shop.faults()
     (record,) = scene.records()
     assert "could not be read" in record["details"]["logs"][0]["text"]
     assert "s3:GetObject" in record["details"]["logs"][0]["text"]

@@ -179,7 +179,9 @@ def test_nodes_that_never_came_and_nodes_that_came_far_apart_disturb_a_run_too()
 
     seen = Observation(RunState.VERIFIED, Timeline(0.0, 900.0, 2600.0), (step_look(started=910.0, ended=2500.0),))
     assert disturbed(sized(3), rows(20.0, 30.0, 320.0), seen) == ""
-    assert disturbed(sized(3), rows(20.0, 30.0), seen) == "2 of 3 nodes had come when the job ended"
+    with_task = replace(sized(2), groups=(*sized(2).groups, NodeGroup(Role.TASK, "m5.xlarge", 1)))
+    assert disturbed(with_task, rows(20.0, 30.0), seen) == "2 of 3 nodes had come when the job ended"
+    assert disturbed(sized(3), rows(20.0, 30.0), seen) == "", "without its core nodes no step begins: a listing lags"
     assert disturbed(sized(3), rows(20.0, 30.0, 321.0), seen) == (
         "provisioning was throttled: its nodes came 301 s apart"
     )

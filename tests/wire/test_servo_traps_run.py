@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.optimizer import HTTP_STATUS, Command, Received, describe, measure
 from tests.support.persistent import PersistentOptimizer
-from tests.support.promise import alive
+from tests.support.promise import alive, broken
 from tests.support.proxy import named
 from tests.support.servo import until
 from tests.support.stage import Stage
@@ -53,6 +53,8 @@ def test_f31_an_optimizer_that_has_forgotten_the_servo_costs_no_cluster(
         assert alive(scene) == []
         (record,) = scene.records()
         assert scene.optimizer.terminal() == []
+        stays = f"the end of {record['cluster_id']} is not verified on the record of {record['run_id']}"
+        assert broken(scene) == [stays], "the next start verifies it"
     assert (record["verdict"], record["released"]) == ("aborted", True)
 
 
