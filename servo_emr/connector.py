@@ -299,6 +299,7 @@ class EMRConnector(servo.BaseConnector):
             staged.warnings + unknown,
             cmd_uid=servo.current_command_uid(),
             paced=self._running,
+            repeat_disturbed=self.config.job.repeat_disturbed,
         )
 
     def _post(self, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.release import command_by_hand
 from servo_emr.remedies import next_step
 
-__all__ = ["console_link", "failure_block", "failure_of"]
+__all__ = ["console_link", "failure_block", "failure_of", "launches"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TRACEBACK_LINES = 60
@@ -45,11 +45,21 @@ def console_link(region: str, cluster_id: str) -> str:
     return f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{cluster_id}"
 
 
+def launches(record: RunRecord) -> list[str]:
+    """The launches that were given up before the last one, a line each."""
+    return [
+        f"{one.number}: {one.cluster_id or 'refused'} in {one.subnet_id or 'a subnet of EMR'}, {one.reason}, "
+        f"{one.usd:.4f} USD{'' if one.billed else ', no bill'}"
+        for one in record.attempts
+    ]
+
+
 def _block(reason: Reason, message: str, remedy: str, details: Mapping[str, Any], record: RunRecord | None) -> str:
     lines = [f"{_verdict(reason)}: {reason}", *_fact("What happened", message or "no message was left")]
     lines += _fact("What to do", remedy or next_step(reason))
     if record is not None:
         lines += _fact("Run", record.run_id)
+        lines += _fact("Launches", "\n".join(launches(record)))
         lines += _cause(record, reason)
     lines += _fact("AWS said", _aws(details))
     lines += _cell(details)
@@ -158,20 +168,23 @@ def _unclear(record: RunRecord, reason: Reason) -> bool:
 def _dollars(record: RunRecord, reason: Reason) -> str:
     if _unclear(record, reason):
         return "none that is known of: no cluster of this run was found"
-    if record.cluster_id is None:
+    if not record.had_cluster:
         return "none: nothing was launched"
+    if record.cluster_id is None:
+        return f"{spent(record):.4f} USD for the launches above"
     if not record.cost:
         return f"{spent(record):.4f} USD, a running total: there is no bill"
     parts = {"EC2": "ec2_usd", "EMR fee": "fee_usd", "EBS": "ebs_usd"}
     split = ", ".join(f"{name} {record.cost[key]:.4f}" for name, key in parts.items() if key in record.cost)
-    return f"{spent(record):.4f} USD billed ({split})"
+    before = f", the launches above {record.earlier_usd:.4f}" if record.attempts else ""
+    return f"{spent(record):.4f} USD billed ({split}{before})"
 
 
 def _cleaned(record: RunRecord, reason: Reason) -> str:
     if _unclear(record, reason):
         return "no cluster of this run was found; `servo-emr sweep` looks once more"
     if record.cluster_id is None:
-        return "nothing to clean up: no cluster was made"
+        return "every cluster is seen ended" if record.dead else "nothing to clean up: no cluster was made"
     key = RunKey("", record.workspace_id, record.run_id)
     by_hand = command_by_hand(Handle(record.cluster_id, key), str(record.spec.get("region", "")))
     if record.unreleased:

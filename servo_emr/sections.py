@@ -133,11 +133,12 @@ class JobSection(_Section):
     )
     kernel: str = pydantic.Field("python3", description="The Jupyter kernel on the cluster.", regex=r"^[\w.-]+$")
     timeout: servo.Duration = pydantic.Field("2h", description="The job's time limit; it holds on the cluster too.")
-    expected_duration: servo.Duration = pydantic.Field(
-        "20m", description="First guess of the job's duration, for progress; replaced by history."
-    )
+    expected_duration: servo.Duration = pydantic.Field("20m", description="First guess; history replaces it.")
     repeats: pydantic.conint(strict=True, ge=1, le=MOST_REPEATS) = pydantic.Field(  # type: ignore[valid-type]
         1, description="Measured runs of the job on one cluster, one after another; metrics are their medians."
+    )
+    repeat_disturbed: pydantic.conint(strict=True, ge=0, le=3) = pydantic.Field(  # type: ignore[valid-type]
+        0, description="How often a run that was disturbed is run again, on another cluster, instead of being reported."
     )
     wheels: str | None = pydantic.Field(
         None, description="S3 prefix with the cluster's Python packages, for subnets without a way out.", regex=S3_URI
@@ -219,7 +220,7 @@ class ReplicasSection(_Section):
 
     min: pydantic.conint(strict=True, ge=1) = pydantic.Field(..., description="The fewest nodes.")  # type: ignore[valid-type]
     max: pydantic.StrictInt = pydantic.Field(..., description="The most nodes.")
-    step: pydantic.conint(strict=True, ge=1) = pydantic.Field(  # type: ignore[valid-type]
+    step: _Count = pydantic.Field(  # type: ignore[assignment]
         1, description="The distance between values that may be tried."
     )
     value: pydantic.StrictInt = pydantic.Field(..., description="The number to begin with.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import threading
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,9 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
+from servo_emr.aws.body import read_body
 from servo_emr.aws.permissions import actions_of
-from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
+from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge, failure
 
 __all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
 
@@ -30,6 +31,8 @@ class Patience(enum.Enum):
     """Reads and repeatable writes: the SDK's standard retries, with its backoff and jitter."""
     ONCE = (1, 5.0, 60.0)
     """A call that must not be sent twice."""
+    LOOK = (1, 5.0, 30.0)
+    """A look at something, which is repeated by whoever looks."""
     BRIEF = (2, 2.0, 4.0)
     """Somebody is waiting, and "it could not be asked" is an answer too."""
     QUICK = (1, 2.0, 2.0)
@@ -91,19 +94,23 @@ class Door:
         self._paginations: dict[tuple[str, str], dict[str, str]] = {}
         self._lock = threading.Lock()
 
-    async def call(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
+    async def call(
+        self, service: str, operation: str, *, expected: Collection[str] = (), most: int | None = None, **params: Any
+    ) -> Any:
         """One API call, made on a thread. Returns the answer without its ResponseMetadata; bodies are read whole.
 
         Args:
             service: the SDK's service name, for example "emr".
             operation: the API's operation name, for example "DescribeCluster".
             expected: error codes that the caller handles.
+            most: bytes of a body that are read.
 
         Raises:
             Refusal: the service answered with one of the expected codes.
+            TooLarge: the body has more than `most` bytes, by the service's own word; none of it is read.
             RunError: anything else that went wrong, with its reason.
         """
-        return await asyncio.to_thread(self._call, service, operation, self._patience, expected, params)
+        return await asyncio.to_thread(self._call, service, operation, self._patience, expected, params, most)
 
     async def call_once(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
         """The same for a call that must not take effect twice: sent once.
@@ -113,8 +120,20 @@ class Door:
         """
         return await asyncio.to_thread(self._call, service, operation, Patience.ONCE, expected, params)
 
+    async def look(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
+        """The same for a caller that asks again itself, at a pace of its own: sent once, so that a limit that many
+        share is not spent on repetitions of repetitions."""
+        return await asyncio.to_thread(self._call, service, operation, Patience.LOOK, expected, params)
+
     async def pages(
-        self, service: str, operation: str, items: str, *, sign: str | None = None, **params: Any
+        self,
+        service: str,
+        operation: str,
+        items: str,
+        *,
+        sign: str | None = None,
+        by: Callable[..., Awaitable[Any]] | None = None,
+        **params: Any,
     ) -> AsyncIterator[Any]:
         """The items of all pages of a listing, a page a call, by the SDK's own paginator model.
 
@@ -122,6 +141,7 @@ class Door:
             items: the member of an answer that holds them.
             sign: a member that no true answer lacks, where an empty listing has no `items`. What somebody between us
                 and AWS answers must never pass for an empty list.
+            by: makes the calls; None: `call`.
 
         Raises:
             RunError: as `call`; environment/endpoint for a page that is none of the service's.
@@ -129,7 +149,7 @@ class Door:
         keys = self._pagination(service, operation)
         token: Any = None
         while True:
-            page = await self.call(service, operation, **params, **({keys["input"]: token} if token else {}))
+            page = await (by or self.call)(service, operation, **params, **({keys["input"]: token} if token else {}))
             with understood(f"{service}:{operation}"):
                 page[sign or items]  # its lack is the error
             for item in page.get(items, ()):
@@ -179,7 +199,13 @@ class Door:
             return self._clients[service, patience]
 
     def _call(
-        self, service: str, operation: str, patience: Patience, expected: Collection[str], params: dict[str, Any]
+        self,
+        service: str,
+        operation: str,
+        patience: Patience,
+        expected: Collection[str],
+        params: dict[str, Any],
+        most: int | None = None,
     ) -> Any:
         name = f"{service}:{operation}"
         unclear = patience is Patience.ONCE
@@ -187,7 +213,7 @@ class Door:
             client = self._client(service, patience)
             answer = getattr(client, _method(client, operation))(**params)
             if hasattr(answer.get("Body"), "read"):
-                answer["Body"] = answer["Body"].read()
+                answer["Body"] = read_body(answer["Body"], answer.get("ContentLength"), most, name)
         except botocore.exceptions.ClientError as error:
             raise self._refused(error, name, expected, unclear) from _bare(error)
         except _CREDENTIAL_ERRORS as error:
@@ -198,7 +224,7 @@ class Door:
             raise failure(
                 Reason.BUG, f"{name}: the request does not fit the service's model: {error}", public="invalid request"
             ) from _bare(error)
-        except RunError:
+        except (RunError, TooLarge):
             raise
         except Exception as error:  # noqa: BLE001 - also what the SDK stumbles with over an answer that is none
             if unclear:  # there may be a cluster whose id was in it

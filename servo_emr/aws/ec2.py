@@ -7,6 +7,7 @@ role, so that the measured cluster is the one that was asked for.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from servo_emr.aws.ec2_model import (
     times,
 )
 from servo_emr.aws.ec2_preflight import Ec2Preflight
+from servo_emr.domain.attempt import subnet_of
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
 from servo_emr.domain.run import Observation, RunState, StepLook, Usage
@@ -45,6 +47,8 @@ _DAY_S = 86_400.0
 """Far more than what our clock and EMR's can differ by."""
 _LOG_TAIL = 16_384
 _LOG_LIMIT = 8 * 1024 * 1024
+_UNPACKED = 1024 * 1024 * 1024
+"""Bytes that a log is unpacked to at most: what repeats itself packs a thousand to one."""
 
 
 class Ec2Target:
@@ -60,8 +64,9 @@ class Ec2Target:
         self._door = door
         self._region = region
         self._preflight = Ec2Preflight(door, clock)
+        self._unprotected: set[str] = set()
 
-    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
+    def request(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]:
         cluster = spec.cluster
         instances: dict[str, Any] = {
             "InstanceGroups": [
@@ -79,10 +84,8 @@ class Ec2Target:
             "KeepJobFlowAliveWhenNoSteps": False,
             "TerminationProtected": False,
         }
-        if cluster.subnet_ids:
-            # A cluster of instance groups lives in one subnet; runs spread over all of them.
-            chosen = zlib.crc32(key.run_id.encode()) % len(cluster.subnet_ids)
-            instances["Ec2SubnetId"] = cluster.subnet_ids[chosen]
+        if (subnet := subnet_of(cluster.subnet_ids, key.run_id, attempt)) is not None:
+            instances["Ec2SubnetId"] = subnet
         script, *arguments = (key.fill(word) for word in spec.bootstrap)
         tags = {**dict(cluster.tags), TAG: key.run_id, WORKSPACE_TAG: key.workspace_id}
         return {
@@ -103,10 +106,11 @@ class Ec2Target:
     async def preflight(self, spec: RunSpec) -> Preflight:
         return await self._preflight.check(spec)
 
-    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+    async def submit(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> Handle:
         try:
             expected = (*_INVALID, *_INTERNAL)
-            answer = await self._door.call_once("emr", "RunJobFlow", expected=expected, **self.request(spec, key))
+            request = self.request(spec, key, attempt)
+            answer = await self._door.call_once("emr", "RunJobFlow", expected=expected, **request)
         except Refusal as refusal:
             if refusal.code in _INTERNAL:
                 # EMR failed over it, whatever the HTTP status: nobody knows how far it came.
@@ -149,7 +153,7 @@ class Ec2Target:
         return look
 
     async def _cluster(self, handle: Handle, last: Observation) -> Observation:
-        answer = await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id)
+        answer = await self._door.look("emr", "DescribeCluster", ClusterId=handle.cluster_id)
         with understood("emr:DescribeCluster"):
             cluster = answer["Cluster"]
             status = cluster["Status"]
@@ -169,7 +173,7 @@ class Ec2Target:
     async def _steps(self, handle: Handle) -> tuple[StepLook, ...]:
         """All steps, oldest first (the service lists the newest first)."""
         with understood("emr:ListSteps"):
-            pages = self._door.pages("emr", "ListSteps", "Steps", ClusterId=handle.cluster_id)
+            pages = self._door.pages("emr", "ListSteps", "Steps", by=self._door.look, ClusterId=handle.cluster_id)
             return tuple(reversed([step_look(step) async for step in pages]))
 
     async def usage(self, handle: Handle) -> Usage:
@@ -214,33 +218,39 @@ class Ec2Target:
             return LogTail(name, uri, None)
         except RunError as error:
             return LogTail(name, uri, f"[the log could not be read: {error.message}]")
-        text = gunzip_tail(body[:_LOG_LIMIT], _LOG_TAIL)
+        text = await asyncio.to_thread(gunzip_tail, body[:_LOG_LIMIT], _LOG_TAIL)
         if len(body) > _LOG_LIMIT:  # a gzip body has no middle to begin in: its end is out of reach
             text += f"\n[only the first {_LOG_LIMIT >> 20} MiB of the log were read]"
         return LogTail(name, uri, text)
 
-    async def release(self, handle: Handle) -> None:
+    async def release(self, handle: Handle) -> bool:
         try:
             await self._door.call("emr", "TerminateJobFlows", expected=_INVALID, JobFlowIds=[handle.cluster_id])
         except Refusal as refusal:
             unknown = any(phrase in refusal.message for phrase in _NO_SUCH_CLUSTER)
             if unknown or refusal.code == "InvalidRequestException":
-                return  # nothing to end
+                return False  # nothing to end
             # Protected: by somebody who has since been forgotten, or has not; the cluster carries our key.
             ids = [handle.cluster_id]
             await self._door.call("emr", "SetTerminationProtection", JobFlowIds=ids, TerminationProtected=False)
+            self._unprotected.add(handle.cluster_id)
             # Refused again it is an error like any other: the caller asks again.
             await self._door.call("emr", "TerminateJobFlows", JobFlowIds=ids)
+        return handle.cluster_id in self._unprotected
 
 
 def gunzip_tail(body: bytes, size: int) -> str:
-    """The last `size` bytes of a gzip body as text, all its members; a cut body gives what can be read of it."""
-    tail = b""
+    """The last `size` bytes of a gzip body as text, all its members; a cut body gives what can be read of it, and one
+    of more than a gibibyte the end of the first."""
+    tail, unpacked = b"", 0
     try:
         while body:
             inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
             while body and not inflater.eof:
-                tail = (tail + inflater.decompress(body, 1 << 20))[-size:]
+                piece = inflater.decompress(body, 1 << 20)
+                tail, unpacked = (tail + piece)[-size:], unpacked + len(piece)
+                if unpacked >= _UNPACKED:
+                    return f"{tail.decode(errors='replace')}\n[only the first {_UNPACKED >> 20} MiB were unpacked]"
                 body = inflater.unconsumed_tail
             tail = (tail + inflater.flush())[-size:]
             body = inflater.unused_data.lstrip(b"\0")  # what blocks are filled up with

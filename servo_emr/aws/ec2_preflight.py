@@ -5,8 +5,10 @@ What the region offers is remembered for a day: a launch then costs no such call
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.domain.errors import Reason, RunError
@@ -89,7 +91,7 @@ class Ec2Preflight:
         missing = {t for t in inst_types if (release, t) not in self._memory.supported}
         if not missing:
             return
-        token: dict[str, str] = {}
+        token: dict[str, Any] = {}
         while missing:
             answer = await self._door.call(
                 "emr",
@@ -138,7 +140,7 @@ class Ec2Preflight:
                 )
             )
         else:
-            subnets[:] = fitting
+            subnets[:] = _zone_by_zone(fitting, self._memory.zones)
 
     async def _ask_zones(self, subnets: Iterable[str]) -> None:
         missing = [subnet for subnet in subnets if subnet not in self._memory.zones]
@@ -162,3 +164,14 @@ class Ec2Preflight:
         async for offer in pages:
             offers[offer["InstanceType"]].add(offer["Location"])
         self._memory.offered.update({t: frozenset(zones) for t, zones in offers.items()})
+
+
+def _zone_by_zone(subnets: Sequence[str], zones: Mapping[str, str]) -> list[str]:
+    """The subnets so that the next one is in another zone, where there is one: a zone that lacks capacity lacks it in
+    all its subnets."""
+    turns: Counter[str] = Counter()
+    placed = []
+    for subnet in subnets:
+        placed.append((turns[zones[subnet]], subnet))
+        turns[zones[subnet]] += 1
+    return [subnet for _, subnet in sorted(placed, key=lambda turn: turn[0])]

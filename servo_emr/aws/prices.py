@@ -150,6 +150,7 @@ class SpotPrices:
         self, region: str, inst_types: Sequence[str], start: float, end: float, zone: str | None = None
     ) -> Mapping[tuple[str, str], Sequence[SpotPoint]]:
         """As the port says; `region` must be the door's own."""
+        where: dict[str, Any] = {} if zone is None else {"AvailabilityZone": zone}
         pages = self._door.pages(
             "ec2",
             "DescribeSpotPriceHistory",
@@ -158,7 +159,7 @@ class SpotPrices:
             ProductDescriptions=[_PRODUCT],
             StartTime=datetime.fromtimestamp(start, UTC),
             EndTime=datetime.fromtimestamp(end, UTC),
-            **({} if zone is None else {"AvailabilityZone": zone}),
+            **where,
         )
         pools: dict[tuple[str, str], dict[float, float]] = {}
         with understood("ec2:DescribeSpotPriceHistory"):

@@ -6,12 +6,13 @@ import asyncio
 import zlib
 
 from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.domain.errors import TooLarge
 from servo_emr.domain.logs import LOG_NAMES, StepLog
 
 __all__ = ["S3StepLogs"]
 
 _LIMIT = 64 * 1024 * 1024
-"""Bytes of one log that are unpacked: a notebook may print without end."""
+"""Bytes of one log that are read, and that are unpacked: a notebook may print without end."""
 
 
 class S3StepLogs:
@@ -31,9 +32,13 @@ class S3StepLogs:
     async def _log(self, name: str, uri: str) -> StepLog:
         bucket, key = split_uri(uri)
         try:
-            answer = await self._door.call("s3", "GetObject", expected=("NoSuchKey", "404"), Bucket=bucket, Key=key)
+            answer = await self._door.call(
+                "s3", "GetObject", expected=("NoSuchKey", "404"), most=_LIMIT, Bucket=bucket, Key=key
+            )
         except Refusal:
             return StepLog(name, uri, None)
+        except TooLarge as error:
+            return StepLog(name, uri, f"[the log is too large to be shown, {error.size} bytes: aws s3 cp {uri} .]\n")
         return StepLog(name, uri, await asyncio.to_thread(_unpacked, answer["Body"]))
 
 

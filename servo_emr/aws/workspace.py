@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, split_uri, understood
-from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, failure
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
@@ -25,8 +25,10 @@ from servo_emr.domain.spec import is_run_id
 __all__ = ["S3Workspace"]
 
 _ABSENT = ("NoSuchKey", "404", "NotFound")
-_EMPTY = "InvalidRange"
-"""What S3 answers when a range of an empty object is asked for."""
+_DOCUMENT = 16 * 1024 * 1024
+"""Bytes of a document of ours that are read; the largest record is some hundred kilobytes."""
+_NOTEBOOK = 50 * 1024 * 1024
+"""Bytes of a notebook that are read: to parse them takes several times as much memory."""
 _AT_ONCE = 16
 """Records that are read at the same time."""
 _REMEMBERED = 8 << 20
@@ -98,7 +100,7 @@ class S3Workspace:
     ) -> AsyncIterator[RunRecord]:
         first = "" if since is None else f"dt={datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
         prefix = f"{self._prefix}records/"
-        start = {"StartAfter": prefix + first} if first else {}
+        start: dict[str, Any] = {"StartAfter": prefix + first} if first else {}
         listing = self._door.pages(
             "s3", "ListObjectsV2", "Contents", sign="Name", Bucket=self._bucket, Prefix=prefix, **start
         )
@@ -122,8 +124,7 @@ class S3Workspace:
         try:
             read = self._remembered.get(key)
             if read is None:
-                with self._placed():
-                    read = await self._get(self._bucket, self._prefix + key)
+                read = await self._text(key)
             found = self._parsed(run_id, None if read is None else _document(f"{self.uri}/{key}", *read))
         except RunError as error:
             return error
@@ -143,7 +144,15 @@ class S3Workspace:
 
     async def read(self, uri: str) -> bytes:
         bucket, key = split_uri(uri)
-        found = await self._get(bucket, key)
+        try:
+            found = await self._get(bucket, key, _NOTEBOOK)
+        except TooLarge as error:
+            raise failure(
+                Reason.NOTEBOOK,
+                f"{uri} has {error.size} bytes, and at most {_NOTEBOOK} are read.",
+                remedy="Clear the notebook's outputs: the job runs its cells anew.",
+                public="an object named in servo.yaml is too large",
+            ) from error
         if found is None:
             raise failure(
                 Reason.NOTEBOOK,
@@ -175,26 +184,35 @@ class S3Workspace:
         return f"{self._prefix}runs/{run_id}/{name}"
 
     async def _get(self, bucket: str, key: str, limit: int | None = None) -> tuple[bytes, str] | None:
-        """(body, version) of an object, or None; of one that is larger than `limit` bytes one byte more than that."""
-        part = {} if limit is None else {"Range": f"bytes=0-{limit}"}
+        """(body, version) of an object, or None.
+
+        Raises:
+            TooLarge: it has more than `limit` bytes.
+        """
         try:
-            expected = (*_ABSENT, _EMPTY)
-            answer = await self._door.call("s3", "GetObject", expected=expected, Bucket=bucket, Key=key, **part)
-        except Refusal as refusal:
-            return (b"", "") if refusal.code == _EMPTY else None
+            answer = await self._door.call("s3", "GetObject", expected=_ABSENT, most=limit, Bucket=bucket, Key=key)
+        except Refusal:
+            return None
         with understood("s3:GetObject"):
             # Whoever else answers in S3's place has no ETag: his page must not pass for the object.
             return answer["Body"], answer["ETag"]
 
     async def _read_document(self, key: str) -> Document | None:
-        with self._placed():
-            found = await self._get(self._bucket, self._prefix + key)
+        found = await self._text(key)
         return None if found is None else _document(f"{self.uri}/{key}", *found)
+
+    async def _text(self, key: str) -> tuple[bytes, str] | None:
+        """(text, version) of a document of ours, or None; never more of it than a document may have."""
+        try:
+            with self._placed():
+                return await self._get(self._bucket, self._prefix + key, _DOCUMENT)
+        except TooLarge as error:
+            raise _no_document(f"{self.uri}/{key}", error) from error
 
     async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
         # ASCII, because texts of a notebook may hold what UTF-8 cannot: Python's own file names do.
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
         try:
             answer = await self._door.call(
                 "s3",
@@ -221,14 +239,18 @@ def _document(uri: str, text: bytes, version: str) -> Document:
         body = json.loads(text)
         if not isinstance(body, dict):
             raise TypeError("not an object")
-    except (ValueError, TypeError) as error:
-        raise failure(
-            Reason.BUCKET,
-            f"{uri} is not a JSON object ({error}).",
-            remedy="Restore it from an earlier version, or move it away; nothing was changed.",
-            public="a document of the workspace cannot be read",
-        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _no_document(uri, error) from error
     return Document(body, version)
+
+
+def _no_document(uri: str, error: Exception) -> RunError:
+    return failure(
+        Reason.BUCKET,
+        f"{uri} is not a JSON object of ours ({error}).",
+        remedy="Restore it from an earlier version, or move it away; nothing was changed.",
+        public="a document of the workspace cannot be read",
+    )
 
 
 def _batched(items: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:

@@ -13,13 +13,15 @@ import typer
 from servo_emr.cli.output import note
 from servo_emr.cli.runs import record_of
 from servo_emr.cli.settings_file import file_of, load
-from servo_emr.domain.errors import Reason, UsageError, failure
+from servo_emr.domain.errors import Reason, TooLarge, UsageError, failure
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import of_repeat
 from servo_emr.notebook.page import NoRenderer, as_page
 from servo_emr.wiring import Live, assemble
 
 __all__ = ["open_run"]
+
+_LARGEST = 50 * 1024 * 1024
 
 
 def open_run(
@@ -51,7 +53,15 @@ def open_run(
 async def _executed(live: Live, run: str, repeat: int) -> tuple[RunRecord, bytes]:
     record = await record_of(live, run)
     name = of_repeat("output.ipynb", repeat)
-    body = await live.workspace.get(run, name)
+    try:
+        body = await live.workspace.get(run, name, limit=_LARGEST)
+    except TooLarge as error:
+        uri = f"{live.workspace.uri}/runs/{run}/{name}"
+        raise failure(
+            Reason.NOTEBOOK,
+            f"The executed notebook of {run} has {error.size} bytes; at most {_LARGEST} are made into a page.",
+            remedy=f"Copy it: aws s3 cp {uri} .",
+        ) from error
     if body is None:
         why = (
             "it has not written one yet" if not record.decided else f"it ended with {record.reason} before it wrote one"

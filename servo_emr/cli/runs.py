@@ -13,7 +13,7 @@ from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import RunError, UsageError
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
-from servo_emr.failure_block import failure_of
+from servo_emr.failure_block import failure_of, launches
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.past import read_past
@@ -126,6 +126,7 @@ def page(record: RunRecord, width: int | None = None) -> str:
             },
             width,
         ),
+        "" if failed else _block("Earlier launches", _numbered(launches(record)), width),
         fitted(failed, width),
         _block("Phases", {name: seconds(value) for name, value in record.phases.items()}, width),
         _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in record.metrics.items()}, width),
@@ -153,6 +154,11 @@ def page(record: RunRecord, width: int | None = None) -> str:
     ]
     parts += [fitted(f"Mind: {warning}", width) for warning in record.warnings]
     return "\n\n".join(part for part in parts if part)
+
+
+def _numbered(lines: list[str]) -> dict[str, str]:
+    """Lines that begin with a number and a colon, by that number."""
+    return dict(line.split(": ", 1) for line in lines)
 
 
 def _block(title: str, pairs: Any, width: int | None) -> str:

@@ -11,6 +11,7 @@
     |   +-- OurDefect                 a bug of ours
     +-- LaunchUnclear                 a launch may or may not have taken effect: look before anything else
     +-- Conflict                      a conditional write found somebody had been there first
+    +-- TooLarge                      an object is larger than what its reader takes: none of it was read
     +-- UsageError                    wrong usage or configuration of a command (exit status 2)
 
 What leaves the customer's account is decided here too: `RunError.public` holds nothing that came from the
@@ -36,6 +37,7 @@ __all__ = [
     "Reason",
     "RunError",
     "ServoEmrError",
+    "TooLarge",
     "UsageError",
     "Verdict",
     "failure",
@@ -137,6 +139,15 @@ class LaunchUnclear(ServoEmrError):
 
 class Conflict(ServoEmrError):
     """A conditional write found another version than the one that it was to replace."""
+
+
+class TooLarge(ServoEmrError):
+    """An object has `size` bytes, more than the `limit` that its reader takes: none of it was read."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(f"{what} has {size} bytes, more than {limit}")
+        self.size = size
+        self.limit = limit
 
 
 class RunError(ServoEmrError):

@@ -69,7 +69,8 @@ class Finding:
 @dataclass(frozen=True)
 class Preflight:
     """What read-only calls say of a spec: findings, the vCPUs of each type where the service told them, and those of
-    the spec's subnets in whose zones every type is offered (all of them where that could not be asked)."""
+    the spec's subnets in whose zones every type is offered, neighbours in different zones where they can be (all of
+    them as they are where that could not be asked)."""
 
     findings: tuple[Finding, ...] = ()
     vcpus: Mapping[str, int] = field(default_factory=dict)
@@ -88,15 +89,18 @@ class LogTail:
 class LaunchTarget(Protocol):
     """One flavour of EMR. Waiting, backoff and deadlines belong to `lifecycle`, never here."""
 
-    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
-        """The exact API request that `submit` would send. Pure: no I/O, equal arguments give equal requests."""
+    def request(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]:
+        """The exact API request that `submit` would send. Pure: no I/O, equal arguments give equal requests.
+
+        attempt, counted from 1, says where it goes: see `domain.attempt.subnet_of`.
+        """
         ...
 
     async def preflight(self, spec: RunSpec) -> Preflight:
         """Read-only calls. What may not be asked becomes a finding that says so, never an error or silence."""
         ...
 
-    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+    async def submit(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> Handle:
         """Makes one call, once. The caller must see it through: cancelling the awaiting task does not undo it.
 
         Raises:
@@ -115,7 +119,8 @@ class LaunchTarget(Protocol):
         ...
 
     async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
-        """Looks once and never waits; one call where one is enough. `last` is the look before this one."""
+        """Looks once and never waits; one call where one is enough, and each is sent once: who looks looks again.
+        `last` is the look before this one."""
         ...
 
     async def confirmed(self, handle: Handle) -> bool:
@@ -131,10 +136,11 @@ class LaunchTarget(Protocol):
         of the bootstrap action. None when nothing has run that could have written any. Never raises."""
         ...
 
-    async def release(self, handle: Handle) -> None:
+    async def release(self, handle: Handle) -> bool:
         """Asks for the cluster's end. May be repeated; safe on a cluster that has ended or never was.
 
-        Termination protection that somebody switched on is switched off: the cluster carries our key.
+        Termination protection that somebody switched on is switched off: the cluster carries our key. Returns whether
+        it had to be.
         """
         ...
 
@@ -193,7 +199,11 @@ class Workspace(Protocol):
         ...
 
     async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
-        """Reads an artefact of a run, or None; of one that is larger than `limit` bytes the first `limit` + 1."""
+        """Reads an artefact of a run, or None.
+
+        Raises:
+            TooLarge: it has more than `limit` bytes; none of it was read.
+        """
         ...
 
     async def read(self, uri: str) -> bytes:

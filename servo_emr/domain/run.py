@@ -6,12 +6,14 @@ Times are seconds since the epoch (UTC) as floats, money is USD, so that a recor
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.errors import Reason, RunError, Verdict
-from servo_emr.domain.spec import RunSpec, plain
+from servo_emr.domain.kinds import check_kinds
+from servo_emr.domain.spec import plain
 
 __all__ = [
     "TEARDOWN_S",
@@ -26,9 +28,6 @@ __all__ = [
     "Usage",
     "Volume",
     "is_spot",
-    "measured_intervals",
-    "measured_seconds",
-    "union_seconds",
 ]
 
 SCHEMA = 1
@@ -190,6 +189,8 @@ class RunRecord:
     launched_at and usd_per_hour let another process go on watching it within its own limits; released says that its
     end was asked for before it was decided; recovered that another process saw it through; cmd_uid and answered_at to
     which command it was given as the answer, when; public is what of the message may leave the account.
+    attempts are the launches before the one that cluster_id, launched_at and the figures tell of; given_up says why
+    that one is being ended for another; repeated that it was disturbed, and is run again instead of being reported.
     """
 
     run_id: str
@@ -228,12 +229,30 @@ class RunRecord:
     released: bool = False
     recovered: bool = False
     unreleased: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    given_up: Mapping[str, str] = field(default_factory=dict)
+    repeated: bool = False
     schema: int = SCHEMA
 
     @property
     def decided(self) -> bool:
         """Whether its verdict is known."""
         return self.verdict is not None
+
+    @property
+    def had_cluster(self) -> bool:
+        """Whether money may have been spent: some cluster was made for it."""
+        return self.cluster_id is not None or any(attempt.cluster_id is not None for attempt in self.attempts)
+
+    @property
+    def earlier_usd(self) -> float:
+        """What the attempts before the present one have cost."""
+        return sum(attempt.usd for attempt in self.attempts)
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """The clusters of the attempts before the present one: they carry the run's key, and were seen dead."""
+        return frozenset(attempt.cluster_id for attempt in self.attempts if attempt.cluster_id is not None)
 
     @property
     def settled(self) -> bool:
@@ -256,11 +275,13 @@ class RunRecord:
             raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
         try:
             values = dict(document)
+            check_kinds(cls, values)
             values["state"] = RunState(values["state"])
             values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None
             values["timeline"] = Timeline(**values["timeline"])
             values["steps"] = tuple(_step(step) for step in values["steps"])
             values["warnings"] = tuple(values["warnings"])
+            values["attempts"] = tuple(_attempt(attempt) for attempt in values.get("attempts", ()))
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the record cannot be read: {error}") from error
@@ -271,6 +292,11 @@ class RunRecord:
         return replace(self, state=later, **changes)
 
 
+def _attempt(document: Mapping[str, Any]) -> Attempt:
+    check_kinds(Attempt, document)
+    return Attempt(**document)
+
+
 def _step(document: Mapping[str, Any]) -> StepLook:
     return StepLook(
         **{
@@ -279,40 +305,3 @@ def _step(document: Mapping[str, Any]) -> StepLook:
             "timeline": Timeline(**document["timeline"]),
         }
     )
-
-
-def union_seconds(intervals: Sequence[tuple[float, float]]) -> float:
-    """Length in seconds of the union of intervals (start, end); an interval that ends before it starts is an error."""
-    total, reach = 0.0, float("-inf")
-    for start, end in sorted(intervals):
-        if end < start:
-            raise ValueError(f"an interval ends {start - end:.3f} s before it starts")
-        total += max(0.0, end - max(start, reach))
-        reach = max(reach, end)
-    return total
-
-
-def measured_intervals(spec: RunSpec, steps: Sequence[StepLook]) -> list[list[tuple[float, float]]]:
-    """For each repeat, (start, end) of those of its measured steps that ran.
-
-    Steps are matched by their position in the request, not by value.
-    """
-    repeats: list[list[tuple[float, float]]] = [[] for _ in range(spec.job.repeats)]
-    for step, look in zip(spec.steps, steps, strict=False):
-        if step.measured and look.timeline.ready is not None and look.timeline.ended is not None:
-            repeats[step.repeat - 1].append((look.timeline.ready, look.timeline.ended))
-    return repeats
-
-
-def measured_seconds(spec: RunSpec, steps: Sequence[StepLook]) -> list[float] | None:
-    """Seconds that each repeat's measured steps took by the service's own clock: the length of their union.
-
-    None when a measured step has no start or no end.
-
-    Raises:
-        ValueError: a step ended before it started.
-    """
-    repeats = measured_intervals(spec, steps)
-    if sum(map(len, repeats)) < sum(step.measured for step in spec.steps):
-        return None
-    return [union_seconds(intervals) for intervals in repeats]

@@ -49,7 +49,7 @@ def standing(past: Past, resumed_at: float) -> Standing:
     for record in past.records:
         if record.verdict is Verdict.SUCCEEDED or record.created_at <= resumed_at:
             break
-        if not record.decided or (record.verdict is not Verdict.ENVIRONMENT and record.cluster_id is None):
+        if not record.decided or (record.verdict is not Verdict.ENVIRONMENT and not record.had_cluster):
             continue  # refused before a launch, by this breaker among others: neither a failure nor the end of a row
         runs += 1
         usd += spent(record)

@@ -26,6 +26,7 @@ class Order:
     """What is to be measured: the spec, the settings that it came from, the metrics wanted with their units.
 
     cmd_uid is the optimizer's command, None without one. paced: answers without a launch are kept apart.
+    repeat_disturbed: so many times a run that was disturbed is run again instead of being reported.
     """
 
     spec: RunSpec
@@ -34,6 +35,7 @@ class Order:
     warnings: tuple[str, ...] = ()
     cmd_uid: str | None = None
     paced: bool = False
+    repeat_disturbed: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError
+from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec
+from servo_emr.lifecycle.attempts import relaunched, why, worth_another
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import nothing_to_report
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
+from servo_emr.lifecycle.past import Past
+from servo_emr.lifecycle.relaunch import Relaunch
 from servo_emr.lifecycle.release import Release, instances_left
 from servo_emr.lifecycle.settle import Settle
 from servo_emr.lifecycle.verdict import judge
@@ -79,6 +82,7 @@ class Course:
         key: RunKey,
         diary: Diary,
         tell: Callable[[Progress], None],
+        past: Past,
         adopted: Handle | None = None,
     ) -> RunError | None:
         """Sees a run through; its figures are in the diary then. Returns what it failed of, None for success.
@@ -86,6 +90,7 @@ class Course:
         A cancellation that comes once the run is decided leaves its verdict in the diary.
 
         Args:
+            past: the runs before, for what another launch may cost.
             adopted: the cluster of a run that another process launched; None: one is launched.
         """
         ports = self._ports
@@ -95,27 +100,42 @@ class Course:
             tell(progress)
 
         watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn)
-        error: RunError | None = None
-        cluster: _Cluster | None = None
-        try:
-            async with self._held(spec, key, diary, adopted) as cluster:
-                await self._decide(spec, cluster, diary, watch)
-        except RunError as failed:
-            error = failed
-            if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified
-                cause = failed.__context__
-                failed.details["ended_because"] = {"reason": str(cause.reason), "message": cause.message}
-        except Exception as bug:  # noqa: BLE001 - the cluster is released; the bill is still to be made
-            error = defect(bug)
-        finally:
-            self.cluster = self.launching = None
+        relaunch = Relaunch(ports.target, ports.workspace, ports.book, ports.clock, self._warn)
+        while True:
+            cluster, error = await self._attempted(spec, key, diary, watch, adopted)
+            ended = None if cluster is None else (cluster.handle, cluster.look)
+            if error is None or not await relaunch.follows(spec, key, diary, error, ended, past):
+                break
+            adopted = None
         if error is not None:
             diary.decide(error, ports.clock.now())
+        if diary.record.attempts:
+            diary.note(warnings=(*diary.record.warnings, relaunched(diary.record)))
         if cluster is not None:
             if cluster.look.state.terminal:
                 watch.report(cluster.handle, spec, cluster.ceilings, RunState.VERIFIED, ports.clock.now())
             error = await self._settle(spec, cluster, diary, error)
         return error
+
+    async def _attempted(
+        self, spec: RunSpec, key: RunKey, diary: Diary, watch: Watch, adopted: Handle | None
+    ) -> tuple[_Cluster | None, RunError | None]:
+        """One launch, or an adopted one, until its cluster's end: the cluster, None when there is none, and what it
+        failed of, None for success."""
+        cluster: _Cluster | None = None
+        try:
+            async with self._held(spec, key, diary, adopted) as cluster:
+                await self._decide(spec, cluster, diary, watch)
+        except RunError as failed:
+            if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified
+                cause = failed.__context__
+                failed.details["ended_because"] = {"reason": str(cause.reason), "message": cause.message}
+            return cluster, failed
+        except Exception as bug:  # noqa: BLE001 - the cluster is released; the bill is still to be made
+            return cluster, defect(bug)
+        finally:
+            self.cluster = self.launching = None
+        return cluster, None
 
     @asynccontextmanager
     async def _held(self, spec: RunSpec, key: RunKey, diary: Diary, adopted: Handle | None) -> AsyncIterator[_Cluster]:
@@ -127,13 +147,15 @@ class Course:
         else:
             self.launching = key
             # A launch under way in a thread cannot be called back: it is awaited, and what it made is ended.
-            handle = await complete(self._launched(spec, key, diary))
+            handle = await complete(self._launched(spec, key, diary, asyncio.current_task()))
         # From here to the `try` nothing is awaited: a cancellation that was put off arrives inside.
         diary.note(cluster_id=handle.cluster_id)
         self.cluster, self.launching = handle, None
         launched = diary.record.launched_at or diary.record.created_at
         cluster = _Cluster(
-            handle, Observation(RunState.PROVISIONING), Ceilings(spec, launched, diary.record.usd_per_hour)
+            handle,
+            Observation(RunState.PROVISIONING),
+            Ceilings(spec, launched, diary.record.usd_per_hour, diary.record.earlier_usd),
         )
         try:
             yield cluster
@@ -145,7 +167,11 @@ class Course:
             raise
         except BaseException as failed:
             if isinstance(failed, Exception):
-                diary.decide(failed if isinstance(failed, RunError) else defect(failed), ports.clock.now())
+                error = failed if isinstance(failed, RunError) else defect(failed)
+                if diary.record.given_up or worth_another(error, diary.record, cluster.look):
+                    diary.note(given_up=why(error))
+                else:
+                    diary.decide(error, ports.clock.now())
             async with diary.ending():
                 cluster.look = await complete(release.ending(handle, cluster.look))
                 cluster.look = await release.ended(handle, cluster.look)
@@ -158,13 +184,19 @@ class Course:
                 except asyncio.CancelledError:
                     await self._ended_on_cancel(release.ending(handle, cluster.look), cluster)
                     raise
+        finally:
+            diary.note(warnings=(*diary.record.warnings, *release.notes))
 
-    def _launched(self, spec: RunSpec, key: RunKey, diary: Diary) -> Coroutine[Any, Any, Handle]:
-        """The launch; each call goes on record right before it is made."""
-        ports, waiting = self._ports, asyncio.current_task()
+    async def _launched(self, spec: RunSpec, key: RunKey, diary: Diary, waiting: asyncio.Task[Any] | None) -> Handle:
+        """The launch; each call goes on record right before it is made.
+
+        Args:
+            waiting: the task that awaits it, which may be told to stop.
+        """
+        ports, attempt = self._ports, len(diary.record.attempts) + 1
 
         async def about_to() -> None:
-            diary.note(launched_at=ports.clock.now())
+            diary.note(launched_at=ports.clock.now(), request=ports.target.request(spec, key, attempt))
             await diary.intend()
 
         def may_launch() -> None:
@@ -172,7 +204,12 @@ class Course:
                 raise Aborted("This servo was told to stop before the launch.", Reason.SHUTDOWN, public="stopped")
             self._may_launch()
 
-        return Launch(ports.target, ports.clock, may_launch, self._warn).submit(spec, key, about_to)
+        launch = Launch(ports.target, ports.clock, may_launch, self._warn)
+        handle = await launch.submit(spec, key, about_to, attempt, diary.record.dead)
+        if launch.throttled:
+            times = "once" if launch.throttled == 1 else f"{launch.throttled} times"
+            diary.note(details={**diary.record.details, "throttled": f"its launch was throttled {times}"})
+        return handle
 
     async def _ended_on_cancel(self, ending: Coroutine[Any, Any, Observation], cluster: _Cluster) -> None:
         """Sees a release through after a cancellation.
@@ -194,6 +231,8 @@ class Course:
             RunError: it did not succeed.
         """
         ports, handle = self._ports, cluster.handle
+        if (told := diary.record.given_up) != {}:  # by a process that did not see it through
+            raise failure(Reason(told["reason"]), told["message"], remedy=told["remedy"], public=told["public"])
         await diary.move(RunState.PROVISIONING)
         cluster.look = await watch.until_decided(handle, spec, cluster.ceilings, diary.move)
         await diary.move(RunState.COLLECTING, steps=cluster.look.steps)
@@ -230,7 +269,7 @@ class Course:
         silent = cluster.evidence is None or (
             error is not None and error.reason in (Reason.STEP_FAILED, Reason.NO_RESULT)
         )
-        alive = await settle.account(diary, handle, spec, cluster.look, patient=silent)
+        alive = (await settle.account(diary, handle, spec, cluster.look, patient=silent)).alive
         if alive and (error is None or error.reason is not Reason.UNRELEASED):
             return instances_left(handle, alive, spec.region)
         if error is None and not diary.record.metrics:

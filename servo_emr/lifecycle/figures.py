@@ -8,9 +8,10 @@ import statistics
 from collections.abc import Iterable, Mapping
 
 from servo_emr.domain.errors import Reason, RunError, failure
+from servo_emr.domain.intervals import measured_seconds
 from servo_emr.domain.money import Cost
-from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot, measured_seconds
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot
+from servo_emr.domain.spec import Role, RunSpec
 
 __all__ = [
     "BUILT_IN",
@@ -39,6 +40,9 @@ BUILT_IN = {
     "node_hours": "h",
 }
 """The metrics that every run has, with their units."""
+
+APART_S = 300.0
+"""The nodes of a launch are expected to be created within so long of each other."""
 
 _HISTORY = 50
 
@@ -79,10 +83,11 @@ def repeat_seconds(spec: RunSpec, look: Observation) -> list[float]:
         return []
 
 
-def disturbed(usage: Usage, look: Observation) -> str:
+def disturbed(spec: RunSpec, usage: Usage, look: Observation) -> str:
     """What made the run another than its configuration's, in words without names; empty when nothing did.
 
-    Until the last step had ended: nodes that were lost, and nodes that were added after the cluster was ready.
+    Until the last step had ended: nodes that were lost, nodes that were added after the cluster was ready, and nodes
+    that never came; before it: nodes that came far apart, so that some were paid for while the others were waited for.
     """
     decided = max((step.timeline.ended for step in look.steps if step.timeline.ended is not None), default=None)
     if decided is None:
@@ -97,6 +102,12 @@ def disturbed(usage: Usage, look: Observation) -> str:
         words.append(f"{_nodes(lost)} lost before the job had ended" + (f", {spot} of them on spot" if spot else ""))
     if added:
         words.append(f"{_nodes(added)} added after the cluster was ready")
+    task = spec.group(Role.TASK)
+    if 0 < spec.nodes - len(before) <= (0 if task is None else task.count):
+        words.append(f"{len(before)} of {spec.nodes} nodes had come when the job ended")
+    first = [row.timeline.created or 0.0 for row in before if row not in added]
+    if first and (apart := max(first) - min(first)) > APART_S:
+        words.append(f"provisioning was throttled: its nodes came {apart:.0f} s apart")
     return "; ".join(words)
 
 

@@ -83,7 +83,7 @@ def _within(name: str, asked: float, limit: float | None) -> None:
 
 
 def spent(record: RunRecord) -> float:
-    """What a run cost, in USD: its bill, or the running total where there is no bill."""
+    """What a run cost, all its launches, in USD: its bill, or the running total where there is no bill."""
     if not record.cost:
         return record.cost_so_far
     # Records of the first version measured once: what they cost is what was billed.
@@ -91,8 +91,11 @@ def spent(record: RunRecord) -> float:
 
 
 def so_far(record: RunRecord, until: float) -> float:
-    """What a run has cost up to a moment, in USD, while there is no bill: from its launch, at its cluster's rate."""
-    return _at_rate(until - (record.launched_at or record.created_at), record.usd_per_hour)
+    """What a run has cost up to a moment, in USD, while its cluster has no bill: its time at the full rate since the
+    launch, beside what earlier launches cost."""
+    if record.attempts and record.launched_at is None:
+        return record.earlier_usd
+    return record.earlier_usd + _at_rate(until - (record.launched_at or record.created_at), record.usd_per_hour)
 
 
 def _at_rate(seconds: float, usd_per_hour: float) -> float:
@@ -123,19 +126,28 @@ def within_budget(day: Iterable[RunRecord], spec: RunSpec) -> None:
 class Ceilings:
     """The limits of one run while it lives.
 
-    `usd_per_hour` is the whole cluster's rate, spot nodes at the most that may be paid for them.
+    `usd_per_hour` is the whole cluster's rate, spot nodes at the most that may be paid for them; `before` are the USD
+    that earlier launches of the run have cost. Limits in USD hold for all launches together, limits in time for each.
     """
 
     spec: RunSpec
     launched: float
     usd_per_hour: float
+    before: float = 0.0
 
     def cost_so_far(self, now: float) -> float:
         """USD since the launch at the cluster's full rate, with the floor of a minute: never less than the bill."""
-        return _at_rate(now - self.launched, self.usd_per_hour)
+        return self.before + _at_rate(now - self.launched, self.usd_per_hour)
 
-    def passed(self, look: Observation, now: float, seen_at: float | None = None) -> RunError | None:
-        """The limit that the run has passed, or None. `seen_at` is when `look` was taken, if not now."""
+    def passed(
+        self, look: Observation, now: float, seen_at: float | None = None, unseen: RunError | None = None
+    ) -> RunError | None:
+        """The limit that the run has passed, or None.
+
+        Args:
+            seen_at: when `look` was taken, if not now.
+            unseen: why no look since then has succeeded.
+        """
         limits, job = self.spec.limits, self.spec.job
         cost, seen_at = self.cost_so_far(now), now if seen_at is None else seen_at
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
@@ -143,17 +155,17 @@ class Ceilings:
                 "The run passed the trial's own max_cost_usd.", Reason.MAX_COST, public="stopped at max_cost_usd"
             )
         if limits.cost_per_run is not None and cost > limits.cost_per_run:
-            return self._cost_ceiling(look, now, seen_at)
+            return self._cost_ceiling(look, now, seen_at, unseen)
         started = self.repeat_started(look)
         if started is None:
-            return self._late(look, now, seen_at)
+            return self._late(look, now, seen_at, unseen)
         if limits.deadline_s is not None and now - started > limits.deadline_s:
             return Censored(
                 "The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped at deadline_s"
             )
         if now > (latest := started + job.timeout_s + JOB_GRACE_S):
             if seen_at <= latest:  # it may long have ended: only a look that was taken since can tell
-                return None if now <= latest + JOB_GRACE_S else self._unseen(now - seen_at)
+                return None if now <= latest + JOB_GRACE_S else _unseen(now - seen_at, unseen)
             return ConfigurationError(
                 f"The job passed emr.job.timeout, {job.timeout_s:.0f} s, and did not end itself.",
                 Reason.JOB_TIMEOUT,
@@ -161,7 +173,7 @@ class Ceilings:
             )
         return None
 
-    def _cost_ceiling(self, look: Observation, now: float, seen_at: float) -> RunError:
+    def _cost_ceiling(self, look: Observation, now: float, seen_at: float, unseen: RunError | None) -> RunError:
         """What a run that passed cost_per_run failed of. A cluster without nodes yet says nothing of its configuration:
         what is counted is time at the full rate, and nothing runs."""
         limit = self.spec.limits.cost_per_run or 0.0
@@ -172,7 +184,7 @@ class Ceilings:
                 public="stopped at cost_per_run",
             )
         if self.cost_so_far(seen_at) <= limit:
-            return self._unseen(now - seen_at)
+            return _unseen(now - seen_at, unseen)
         return failure(
             Reason.CAPACITY,
             "The cluster had no nodes yet when its time, at the full rate, passed emr.limits.cost_per_run, "
@@ -181,21 +193,13 @@ class Ceilings:
             public="provisioning took too long",
         )
 
-    def _unseen(self, seconds: float) -> RunError:
-        return failure(
-            Reason.ENDPOINT,
-            f"No look at the cluster succeeded for {seconds:.0f} s, and it must not go on unseen.",
-            remedy="Check network, proxy, region and credentials of the servo.",
-            public="the cluster could not be looked at",
-        )
-
-    def _late(self, look: Observation, now: float, seen_at: float) -> RunError | None:
+    def _late(self, look: Observation, now: float, seen_at: float, unseen: RunError | None) -> RunError | None:
         """Whether the first step is too late. Only a look that was taken after the limit can tell; without one, the run
         has all the time that a job may take, for it may well be running."""
         if now <= self._provisioned_by or look.state.order > RunState.RUNNING.order:
             return None
         if seen_at <= self._provisioned_by:
-            return None if now <= self._unseen_until else self._unseen(now - seen_at)
+            return None if now <= self._unseen_until else _unseen(now - seen_at, unseen)
         return failure(
             Reason.CAPACITY,
             f"No step had started {self.spec.limits.provisioning_s:.0f} s after the launch; the cluster was "
@@ -208,7 +212,7 @@ class Ceilings:
         """Seconds until the next limit could be passed; a look is worth taking then."""
         limits, started = self.spec.limits, self.repeat_started(look)
         at = [
-            self.launched + usd / self.usd_per_hour * 3600
+            self.launched + (usd - self.before) / self.usd_per_hour * 3600
             for usd in (limits.cost_per_run, limits.max_cost_usd)
             if usd is not None and self.usd_per_hour > 0
         ]
@@ -236,6 +240,18 @@ class Ceilings:
     def repeat_started(self, look: Observation) -> float | None:
         """When the step that runs now, or ran last, started: the limits of a job hold for each of its repeats."""
         return max(_starts(look), default=None)
+
+
+def _unseen(seconds: float, why: RunError | None) -> RunError:
+    """A run that nobody could look at. Who must act is told by the last look that failed."""
+    reason = why.reason if why is not None and why.reason is Reason.CREDENTIALS else Reason.ENDPOINT
+    last = "" if why is None else f" The last one: {why.message}"
+    return failure(
+        reason,
+        f"No look at the cluster succeeded for {seconds:.0f} s, and it must not go on unseen.{last}",
+        remedy="Check network, proxy, region and credentials of the servo.",
+        public="the cluster could not be looked at",
+    )
 
 
 def _starts(look: Observation) -> list[float]:

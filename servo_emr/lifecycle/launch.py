@@ -6,7 +6,7 @@ After an unclear answer the service is asked for our key, on our clock, before a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
@@ -69,14 +69,25 @@ class Launch:
         self._clock = clock
         self._may_launch = may_launch
         self._warn = warn
+        self.throttled = 0
+        """How many launches were throttled."""
 
-    async def submit(self, spec: RunSpec, key: RunKey, about_to: Callable[[], Awaitable[None]]) -> Handle:
+    async def submit(
+        self,
+        spec: RunSpec,
+        key: RunKey,
+        about_to: Callable[[], Awaitable[None]],
+        attempt: int = 1,
+        dead: Collection[str] = (),
+    ) -> Handle:
         """Launches once. After an unclear answer what carries the key is adopted; only when none has appeared for
         longer than listings lag is the call made again, under the same key.
 
         Args:
             about_to: awaited before each call: puts on record when it is made, so that another process can tell for
                 how long a listing may lag behind it. Nothing is launched when it raises.
+            attempt: which of the run's attempts this is, counted from 1.
+            dead: clusters of the attempts before, which carry the same key.
 
         Raises:
             RunError: refused, or the answers stay unclear; operator/unreleased when a cluster may have been made.
@@ -87,11 +98,12 @@ class Launch:
             await about_to()
             self._may_launch()
             try:
-                return await self._target.submit(spec, key)
+                return await self._target.submit(spec, key, attempt)
             except LaunchUnclear as error:
                 unclear = error
+                self.throttled += error.reason is Reason.THROTTLED
                 self._warn(f"the launch of {key.run_id} got no clear answer ({unclear}); looking for the cluster")
-            found = await self.look_for(key, _LOOKS_S, began)
+            found = await self.look_for(key, _LOOKS_S, began, dead)
             if found is not None:
                 return found
             self._warn(f"no cluster named '{key.name}' appeared in {sum(_LOOKS_S):.0f} s: there is none")
@@ -102,7 +114,9 @@ class Launch:
             public="the launch got no clear answer",
         ) from unclear
 
-    async def look_for(self, key: RunKey, looks: Sequence[float], since: float) -> Handle | None:
+    async def look_for(
+        self, key: RunKey, looks: Sequence[float], since: float, dead: Collection[str] = ()
+    ) -> Handle | None:
         """The cluster that carries the key, asked for after each of the waits; None when it never appeared.
 
         Only a look that succeeds after the last wait proves absence: while it fails, some more are taken.
@@ -110,6 +124,7 @@ class Launch:
 
         Args:
             since: no launch under this key was asked for before.
+            dead: clusters that carry the key and are known to have ended.
 
         Raises:
             OperatorError: operator/unreleased: it could not be asked whether there is one.
@@ -127,7 +142,11 @@ class Launch:
                 self._warn(f"looking for {key.run_id} failed ({error.reason}): {error.message}")
                 continue
             failed = None
-            found = [cluster for cluster in clusters if cluster.handle.key.run_id == key.run_id]
+            found = [
+                cluster
+                for cluster in clusters
+                if cluster.handle.key.run_id == key.run_id and cluster.handle.cluster_id not in dead
+            ]
             if found:
                 for double in found[1:]:
                     await self._end_double(double)

@@ -10,13 +10,14 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import Aborted, Conflict, Reason, RunError, Verdict, failure
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.spec import RunKey, RunSpec, canonical, new_run_id, plain, spec_from_json
 from servo_emr.lifecycle import breaker
+from servo_emr.lifecycle.again import Again, disturbance
 from servo_emr.lifecycle.choice import Choice, Chosen, Order
 from servo_emr.lifecycle.course import Course, Ports, defect
 from servo_emr.lifecycle.diary import Diary
@@ -81,40 +82,54 @@ class Measure:
     async def recover(self) -> list[RunError]:
         """At a start: makes sure of the end of what must not go on. An undecided run is left to be adopted.
 
-        What is alive is asked too: records are read back for some days only.
+        What is alive is asked too: records are read back for some days only. One that cannot be read is among the
+        errors, by name, and keeps nothing else from being finished.
         """
         workspace = self._ports.workspace
-        past = await read_past(workspace, self._ports.clock.now())
+        unread: list[RunError] = []
+        past = await read_past(workspace, self._ports.clock.now(), unread.append)
         unfinished = past.unfinished()
         waiting = [record.run_id for record in unfinished if not record.decided and not record.released]
         for run_id in waiting:
             self._warn(f"run {run_id} is undecided: it is adopted when the same is measured again, else ended")
         errors = await self._recover.finish([r for r in unfinished if r.run_id not in waiting])
         known = {record.run_id for record in unfinished}
-        return errors + await self._recover.strays(await workspace.identity(), known)
+        return unread + errors + await self._recover.strays(await workspace.identity(), known)
 
     async def abandon(self) -> list[RunError]:
         """Ends whatever is unfinished, an undecided run too: nobody has asked for it again, and nobody enforces its
         limits meanwhile. Returns what could not be verified."""
-        past = await read_past(self._ports.workspace, self._ports.clock.now())
-        return await self._recover.finish(past.unfinished())
+        unread: list[RunError] = []
+        past = await read_past(self._ports.workspace, self._ports.clock.now(), unread.append)
+        return unread + await self._recover.finish(past.unfinished())
 
     async def finish(self, records: Iterable[RunRecord]) -> list[RunError]:
         """Ends, verifies and bills unfinished runs; returns what could not be verified."""
         return await self._recover.finish(records)
 
     async def run(self, order: Order, tell: Callable[[Progress], None]) -> Outcome:
-        """Measures once. Raises nothing but CancelledError, and that only when the cluster is seen ending, or is on
-        record as not verified to be."""
+        """Measures once; with `order.repeat_disturbed`, again as long as the run was disturbed. Raises nothing but
+        CancelledError, and that only when the cluster is seen ending, or is on record as not verified to be."""
+        outcome = await self._once(order, tell)
+        before: list[RunRecord] = []
+        while outcome.record.repeated:
+            before.append(outcome.record)
+            told = tuple(f"run {one.run_id} was disturbed ({disturbance(one)}) and run again" for one in before)
+            outcome = await self._once(replace(order, warnings=(*order.warnings, *told)), tell, before)
+        return outcome
+
+    async def _once(self, order: Order, tell: Callable[[Progress], None], before: Sequence[RunRecord] = ()) -> Outcome:
+        """One run. `before`: those of this measurement that were disturbed, oldest first."""
         self.stopped = None
         diary = Diary(self._ports.workspace, self._ports.clock, self._blank(order), self._warn)
         tell(Progress(diary.record.run_id, "", RunState.QUEUED, 0, 0.0, 0.0))
         error: RunError | None
+        again = Again(order.repeat_disturbed, order.cmd_uid, tuple(before))
         try:
             chosen = await self._prior(order, diary)
             if isinstance(chosen, Outcome):
                 return chosen
-            diary = chosen.diary
+            diary, again = chosen.diary, replace(again, past=chosen.past)
             error = await self._run(order, chosen, tell)
         except RunError as refused:
             error = refused
@@ -129,23 +144,28 @@ class Measure:
             raise
         except Exception as bug:  # noqa: BLE001 - whatever it is, the record and the optimizer must hear of it
             error = defect(bug)
-        await self._conclude(diary, error, order)
+        await self._conclude(diary, error, order, again)
         # A run that somebody else has gone on with is theirs to answer for.
         return Outcome(diary.record, error or diary.taken)
 
-    async def _conclude(self, diary: Diary, error: RunError | None, order: Order) -> None:
-        """Puts a verdict on record, once it may be given. A run that is cancelled before has been told to nobody."""
+    async def _conclude(self, diary: Diary, error: RunError | None, order: Order, again: Again) -> None:
+        """Puts a verdict on record, once it may be given. A run that is cancelled before has been told to nobody; one
+        that is run again is not told either."""
         given = False
         diary.decide(error, self._ports.clock.now())
         try:
-            if diary.record.cluster_id is not None:
+            if diary.record.had_cluster:
                 self._refusals = (0, 0.0)
             elif order.paced:
                 await self.pace()
             await asyncio.sleep(0)  # a cancellation that was put off arrives here
             given = True
             diary.note(ended_at=self._ports.clock.now())
-            await complete(self._close(diary, order))
+            if diary.taken is None and again.wanted(diary.record, self._warn):
+                diary.note(repeated=True, cmd_uid=order.cmd_uid)
+                await complete(self._close(diary, None))
+            else:
+                await complete(self._close(diary, order))
             await asyncio.sleep(0)
         except asyncio.CancelledError:
             if not given:
@@ -222,9 +242,9 @@ class Measure:
         ports, diary, key = self._ports, chosen.diary, chosen.key
         if chosen.handle is not None:
             spec = spec_from_json(diary.record.spec)
-            return await self._course.run(spec, key, diary, tell, chosen.handle)
+            return await self._course.run(spec, key, diary, tell, chosen.past, chosen.handle)
         spec = await self._admitted(order.spec, diary, chosen.past)
-        request = ports.target.request(spec, key)
+        request = ports.target.request(spec, key, len(diary.record.attempts) + 1)
         # launched_at is written right before the call, in the course: whoever finds this intent counts from there for
         # how long a cluster may stay unlisted.
         diary.note(request=request, spec=plain(spec), urls=_urls(key, spec))
@@ -232,7 +252,7 @@ class Measure:
         files = {**chosen.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
         for name, body in files.items():
             await ports.workspace.put(key.run_id, name, body)
-        return await self._course.run(spec, key, diary, tell)
+        return await self._course.run(spec, key, diary, tell, chosen.past)
 
     async def _admitted(self, spec: RunSpec, diary: Diary, past: Past) -> RunSpec:
         """The spec as it may be launched now; limits are asked at this last door too, whoever asked for it."""

@@ -5,10 +5,10 @@ Read once for a measurement, newest first, as far back as any question goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from servo_emr.domain.errors import Verdict
+from servo_emr.domain.errors import RunError, Verdict
 from servo_emr.domain.ports import Workspace
 from servo_emr.domain.run import RunRecord
 
@@ -50,7 +50,8 @@ class Past:
                 record.identity == identity
                 and record.decided
                 and record.verdict is not Verdict.ABORTED
-                and record.cluster_id is not None
+                and record.had_cluster
+                and not record.repeated
                 and record.answered_at is None
                 and record.settled
                 and (record.ended_at or 0.0) > self.now - DELIVERY_S
@@ -69,7 +70,7 @@ class Past:
         """(how many of the newest runs in a row were answered without a launch, when the newest of them was)."""
         count, at = 0, 0.0
         for record in self.records:
-            if not record.decided or record.cluster_id is not None:
+            if not record.decided or record.had_cluster:
                 break
             count += 1
             at = max(at, record.ended_at or 0.0)
@@ -80,10 +81,14 @@ class Past:
         return [record for record in self.records if not record.settled]
 
 
-async def read_past(workspace: Workspace, now: float) -> Past:
-    """All records of two days, and up to two hundred of a week."""
+async def read_past(workspace: Workspace, now: float, unreadable: Callable[[RunError], None] | None = None) -> Past:
+    """All records of two days, and up to two hundred of a week.
+
+    Args:
+        unreadable: is told of each record that cannot be read, and it is left out; without it that is an error.
+    """
     records: list[RunRecord] = []
-    async for record in workspace.records(since=now - _OLDEST_S):
+    async for record in workspace.records(since=now - _OLDEST_S, unreadable=unreadable):
         if record.created_at < now - _WHOLE_S and len(records) >= _ENOUGH:
             break
         records.append(record)

@@ -54,7 +54,7 @@ class Recover:
         age = self._ports.clock.now() - launched_at
         # Absence is proved only once a listing cannot lag behind the launch any more.
         looks = (0.0,) if age >= APPEARS_S else (0.0, max(1.0, APPEARS_S - age))
-        return await launch.look_for(key, looks, launched_at)
+        return await launch.look_for(key, looks, launched_at, record.dead)
 
     async def still_worth(self, handle: Handle) -> bool:
         """Whether a cluster's run may still be delivered: it lives, or has ended within the hour. One that cannot be
@@ -116,7 +116,15 @@ class Recover:
         if not await ports.target.confirmed(handle):
             self._warn(f"{cluster_id} has a name like ours, but not our tag: it is left alone")
             return
-        loaded = await ports.workspace.record(key.run_id)
+        try:
+            loaded = await ports.workspace.record(key.run_id)
+        except RunError as unread:
+            if unread.reason is not Reason.BUCKET:
+                raise
+            # Nobody can adopt what no record tells of: the cluster comes first, the record stays as it is.
+            self._warn(f"{cluster_id} is alive, and the record of its run cannot be read: its end is made sure of")
+            await Release(ports.target, ports.clock, self._region, self._warn).now(handle)
+            raise
         record = loaded[0] if loaded is not None else None
         if record is None or record.cluster_id not in (None, cluster_id) or (record.settled and record.cluster_id):
             self._warn(f"{cluster_id} is alive, and no unfinished run tells of it: its end is made sure of")
@@ -151,13 +159,15 @@ class Recover:
             async with diary.ending():
                 await asyncio.sleep(0)  # the verdict goes first
                 look = await release.now(handle)
+            diary.note(warnings=(*diary.record.warnings, *release.notes))
         except RunError as error:
+            diary.note(warnings=(*diary.record.warnings, *release.notes))
             if error.reason is Reason.UNRELEASED:
                 await self._unverified(diary, record, error)
             raise
         spec = spec_from_json(record.spec)
         settle = Settle(ports.target, ports.book, ports.clock, self._warn)
-        if alive := await settle.account(diary, handle, spec, look):
+        if alive := (await settle.account(diary, handle, spec, look)).alive:
             left = instances_left(handle, alive, self._region)
             await self._unverified(diary, record, left)
             raise left

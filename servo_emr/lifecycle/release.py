@@ -5,6 +5,7 @@ A cluster counts as released when the service shows it ending or ended; its bill
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 
 from servo_emr.domain.errors import OperatorError, Reason
@@ -53,6 +54,8 @@ class Release:
         self._clock = clock
         self._region = region
         self._warn = warn
+        self.notes: tuple[str, ...] = ()
+        """What the runs of the clusters that were ended have to tell of it."""
 
     async def ending(self, handle: Handle, last: Observation | None = None) -> Observation:
         """Ends the cluster, and returns once it is seen ending: for when there is no time to wait for its end.
@@ -63,7 +66,8 @@ class Release:
         began = self._clock.now()
         for attempt in range(10_000):
             try:
-                await self._target.release(handle)
+                if await self._target.release(handle):
+                    self._unprotected(handle)
             except Exception as error:  # noqa: BLE001 - whatever it is, the cluster may be alive: it is asked again
                 self._warn(f"release of {handle.cluster_id} failed: {error!r}")
             look = await self._look(handle, last)
@@ -71,7 +75,7 @@ class Release:
                 return look
             if self._clock.now() - began >= _ACCEPT_S:
                 break
-            await self._clock.sleep(_PACES[min(attempt, len(_PACES) - 1)])
+            await self._clock.sleep(_PACES[min(attempt, len(_PACES) - 1)] * random.uniform(0.8, 1.2))
         raise self._unreleased(handle, f"is not seen ending {_ACCEPT_S:.0f} s after its release was asked for")
 
     async def ended(self, handle: Handle, look: Observation) -> Observation:
@@ -107,6 +111,12 @@ class Release:
             await self._clock.sleep(_END_PACE_S)
             look = await self._look(handle, look) or look
         return await self.ended(handle, look)
+
+    def _unprotected(self, handle: Handle) -> None:
+        note = f"{handle.cluster_id} was protected from termination by somebody: that was switched off to end it"
+        if note not in self.notes:
+            self.notes = (*self.notes, note)
+            self._warn(note)
 
     async def _look(self, handle: Handle, last: Observation | None) -> Observation | None:
         try:

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.errors import RunError, Verdict
+from servo_emr.domain.intervals import measured_intervals
 from servo_emr.domain.money import Cost, Quote
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
-from servo_emr.domain.run import JobEvidence, Observation, RunState, Usage, measured_intervals
+from servo_emr.domain.run import JobEvidence, Observation, RunState, Usage
 from servo_emr.domain.spec import Role, RunSpec, plain
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import BUILT_IN, disturbed, figures, phases, repeat_seconds
 from servo_emr.lifecycle.guards import so_far
 
-__all__ = ["Settle"]
+__all__ = ["Settle", "Settled"]
 
 _USAGE_TRIES_S = (0.0, 10.0, 30.0, 60.0)
 """An instance may be listed, and its end be told, later than its cluster's."""
 _LOG_TRIES_S = (0.0, 30.0, 60.0, 120.0, 120.0)
 """Logs arrive when the cluster ends, or up to five minutes later."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What an ended cluster came to.
+
+    alive are ids of its instances that are still listed as alive, of which there should be none. usd is its bill, or,
+    where it has none, its time at the full rate; 0 for one that is seen to have ended without ever having an instance.
+    """
+
+    alive: tuple[str, ...]
+    cost: Cost | None
+    usd: float
+    billed: bool
 
 
 class Settle:
@@ -39,9 +55,8 @@ class Settle:
 
     async def account(
         self, diary: Diary, handle: Handle, spec: RunSpec, look: Observation, patient: bool = False
-    ) -> list[str]:
-        """Puts an ended run's figures into its record, and for a failure its logs; the ids of instances that are still
-        listed as alive, of which there should be none.
+    ) -> Settled:
+        """Puts an ended run's figures into its record, and for a failure its logs; returns what its cluster came to.
 
         The metrics that the job itself reported are in the record already.
 
@@ -49,19 +64,29 @@ class Settle:
             patient: wait for the logs: nothing else tells the cause.
         """
         record = diary.record
-        usage, cost = await self.bill(handle, spec, look, record.prices)
+        usage, own = await self.bill(handle, spec, look, record.prices)
+        none_came = own is None and usage is not None and _none_came(usage, look)
+        cost = None if own is None else _with_attempts(own, record.attempts)
         times = phases(spec, look, usage)
-        own = {name: value for name, value in record.metrics.items() if name not in BUILT_IN}
-        values, missing = figures(record.units, times, cost, JobEvidence(None, own, record.missing))
+        reported = {name: value for name, value in record.metrics.items() if name not in BUILT_IN}
+        values, missing = figures(record.units, times, cost, JobEvidence(None, reported, record.missing))
+        if not all(attempt.billed for attempt in record.attempts):
+            for name in ("billed_cost", "node_hours"):
+                if values.pop(name, None) is not None:
+                    missing[name] = "an earlier launch of this run has no bill"
         details: dict[str, Any] = {}
         if usage is not None:
-            details |= {"instances": plain(usage.rows), "disturbed": disturbed(usage, look)}
+            words = (record.details.get("throttled"), disturbed(spec, usage, look))
+            details |= {"instances": plain(usage.rows), "disturbed": "; ".join(filter(None, words))}
         if spec.job.repeats > 1:
             details["repeat_seconds"] = repeat_seconds(spec, look)
-        if record.decided and record.verdict not in (Verdict.SUCCEEDED, Verdict.ABORTED):
+        if record.given_up or (record.decided and record.verdict not in (Verdict.SUCCEEDED, Verdict.ABORTED)):
             details["logs"] = await self._logs(handle, spec, look, patient)
-        alive = [row.instance_id for row in usage.rows if not row.ended] if usage is not None else []
+        alive = tuple(row.instance_id for row in usage.rows if not row.ended) if usage is not None else ()
         until = look.timeline.ended if look.state.terminal else None
+        total = so_far(record, until or self._clock.now()) if cost is None else cost.billed_usd
+        if none_came:
+            total = record.earlier_usd
         diary.note(
             state=RunState.VERIFIED if look.state.terminal and not alive else diary.record.state,
             steps=look.steps,
@@ -71,10 +96,11 @@ class Settle:
             metrics=values,
             missing=missing,
             cost=None if cost is None else plain(cost),
-            cost_so_far=so_far(record, until or self._clock.now()) if cost is None else cost.billed_usd,
+            cost_so_far=total,
             details={**diary.record.details, **details},
         )
-        return alive
+        usd = total - record.earlier_usd if own is None else own.billed_usd
+        return Settled(alive, own, usd, own is not None or none_came)
 
     async def bill(
         self, handle: Handle, spec: RunSpec, look: Observation, prices: Mapping[str, Any] | None
@@ -87,7 +113,7 @@ class Settle:
         usage = await self._usage(handle, spec, look)
         if usage is None or not usage.rows:
             self._warn(f"EMR lists no instances of {handle.cluster_id}: there is no bill")
-            return None, None
+            return usage, None
         few = ""
         if _unlisted(usage, spec, look):
             few = f"EMR lists {_created(usage)} of {spec.nodes} instances"
@@ -129,6 +155,24 @@ class Settle:
             if not tails or any(tail.text for tail in tails):
                 break
         return [{"name": tail.name, "uri": tail.uri, "text": tail.text} for tail in tails]
+
+
+def _none_came(usage: Usage, look: Observation) -> bool:
+    """Whether a cluster is seen to have ended without ever having had an instance: nothing of it was billed."""
+    return look.state.terminal and look.timeline.ready is None and not _created(usage)
+
+
+def _with_attempts(cost: Cost, attempts: Sequence[Attempt]) -> Cost:
+    """A run's cost: what one run of the job costs is its last cluster's, what was spent is everything."""
+    if not attempts:
+        return cost
+    usd = sum(attempt.usd for attempt in attempts)
+    return replace(
+        cost,
+        billed_usd=cost.billed_usd + usd,
+        node_hours=cost.node_hours + sum(attempt.node_hours for attempt in attempts),
+        notes=(*cost.notes, f"billed are {len(attempts)} earlier launches too, {usd:.4f} USD"),
+    )
 
 
 def _created(usage: Usage) -> int:

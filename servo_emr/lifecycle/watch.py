@@ -1,7 +1,9 @@
 """Looking at a run until it is decided: the pace of looks, progress, limits.
 
 A failed look never ends a run. The pace follows the run: a quarter of what is expected to remain, and never finer than
-a share of what has passed, so that few calls are made also when a run takes longer than expected.
+a share of what has passed, so that few calls are made also when a run takes longer than expected. Looks that fail in a
+row come ever further apart: an account's limits are everybody's, and a look is sent once, so that nobody else repeats
+it in between.
 """
 
 from __future__ import annotations
@@ -11,25 +13,27 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from servo_emr.domain.errors import RunError
+from servo_emr.domain.errors import RunError, TooLarge
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
 from servo_emr.domain.run import TEARDOWN_S, Observation, RunState
 from servo_emr.domain.spec import RunSpec, of_repeat
 from servo_emr.lifecycle.figures import PROVISIONING_S
 from servo_emr.lifecycle.guards import Ceilings
 
-__all__ = ["Progress", "Watch", "pace", "running_repeat"]
+__all__ = ["Progress", "Watch", "pace", "patience", "running_repeat"]
 
 _LAUNCH_LONGEST_S = 120.0
 _LONGEST_S = 300.0
 _SHORTEST_S = 30.0
+_PROGRESS = 64 * 1024
+"""Bytes of progress.json that are read: the notebook could have written anything in its place."""
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known.
 
-    launched and usd_per_hour let time and dollars go on between two looks.
+    launched and usd_per_hour let time and dollars go on between two looks; before_usd is what earlier launches cost.
     """
 
     run_id: str
@@ -42,13 +46,15 @@ class Progress:
     cells: int | None = None
     launched: float | None = None
     usd_per_hour: float = 0.0
+    before_usd: float = 0.0
 
     def later(self, now: float) -> Progress:
         """The same look, with the time and the dollars of now; as it is before the launch and after the end."""
         if self.launched is None or self.state in (RunState.QUEUED, RunState.VERIFIED):
             return self
         elapsed = max(self.elapsed_s, now - self.launched)
-        return replace(self, elapsed_s=elapsed, cost_usd=max(self.cost_usd, elapsed * self.usd_per_hour / 3600))
+        usd = self.before_usd + elapsed * self.usd_per_hour / 3600
+        return replace(self, elapsed_s=elapsed, cost_usd=max(self.cost_usd, usd))
 
 
 def pace(remaining_s: float, elapsed_s: float, launching: bool) -> float:
@@ -63,6 +69,11 @@ def pace(remaining_s: float, elapsed_s: float, launching: bool) -> float:
     # To see a start late costs nothing: the service's own clock counts. To see an end late costs the optimizer time.
     finest = elapsed_s * (0.2 if launching else 0.15)
     return min(max(_SHORTEST_S, remaining_s / 4, finest), longest)
+
+
+def patience(failures: int) -> float:
+    """Seconds until the next look, at least and before jitter, after so many looks in a row have failed."""
+    return min(_SHORTEST_S * 2.0 ** min(failures, 10), _LONGEST_S) if failures else 0.0
 
 
 def running_repeat(spec: RunSpec, look: Observation) -> int:
@@ -111,11 +122,13 @@ class Watch:
         state = look.state
         last: Observation | None = None
         seen_at = ceilings.launched
+        failures, unseen = 0, None
         while True:
             try:
                 look = last = await self._target.observe(handle, last)
-                seen_at = self._clock.now()
+                seen_at, failures = self._clock.now(), 0
             except RunError as error:
+                failures, unseen = failures + 1, error
                 self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
             if look.state is RunState.RUNNING:
                 await self._read_cells(handle, running_repeat(spec, look))
@@ -128,30 +141,30 @@ class Watch:
                 await entered(state)
             if look.steps_ended or look.state.order >= RunState.ENDING.order:
                 return look
-            limit = ceilings.passed(look, now, seen_at)
+            limit = ceilings.passed(look, now, seen_at, unseen)
             if limit is not None:
                 raise limit
-            await self._clock.sleep(self._interval(look, spec, ceilings, now))
+            await self._clock.sleep(self._interval(look, spec, ceilings, now, failures))
 
-    def _interval(self, look: Observation, spec: RunSpec, ceilings: Ceilings, now: float) -> float:
+    def _interval(self, look: Observation, spec: RunSpec, ceilings: Ceilings, now: float, failures: int) -> float:
         elapsed = now - ceilings.launched
         started = ceilings.job_started(look)
         launching = started is None
         jobs = spec.job.repeats * spec.job.expected_s
         remaining = PROVISIONING_S - elapsed if started is None else jobs - (now - started)
-        wait = pace(remaining, elapsed, launching) * random.uniform(0.9, 1.1)
+        wait = max(pace(remaining, elapsed, launching), patience(failures)) * random.uniform(0.9, 1.1)
         # A second beyond the limit, so that the look finds it passed.
         return max(1.0, min(wait, ceilings.next_limit(look, now) + 1.0))
 
     async def _read_cells(self, handle: Handle, repeat: int) -> None:
         name = of_repeat("progress.json", repeat)
         try:
-            body = await self._workspace.get(handle.key.run_id, name)
+            body = await self._workspace.get(handle.key.run_id, name, _PROGRESS)
             if body is None:
                 return
             document = json.loads(body)
             self._cells = (int(document["cell"]), int(document["cells"]))
-        except (RunError, ValueError, KeyError, TypeError, OverflowError) as error:
+        except (RunError, TooLarge, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             self._warn(f"{name} of {handle.key.run_id} cannot be read: {error}")
 
     def report(self, handle: Handle, spec: RunSpec, ceilings: Ceilings, state: RunState, now: float) -> None:
@@ -162,5 +175,7 @@ class Watch:
         cell, cells = self._cells if self._cells and state is RunState.RUNNING else (None, None)
         cost = ceilings.cost_so_far(now)
         run_id, cluster_id, rate = handle.key.run_id, handle.cluster_id, ceilings.usd_per_hour
-        launched = ceilings.launched
-        self._tell(Progress(run_id, cluster_id, state, self._percent, elapsed, cost, cell, cells, launched, rate))
+        launched, before = ceilings.launched, ceilings.before
+        self._tell(
+            Progress(run_id, cluster_id, state, self._percent, elapsed, cost, cell, cells, launched, rate, before)
+        )

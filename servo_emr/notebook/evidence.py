@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from servo_emr.domain.errors import Reason, RunError, failure
+from servo_emr.domain.errors import Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Workspace
 from servo_emr.domain.run import JobEvidence
 from servo_emr.domain.spec import MetricSpec, RunSpec, of_repeat
@@ -34,6 +34,8 @@ _EXCEPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
 _WHOLE = 50 * 1024 * 1024
 """Bytes of an executed notebook that are read: to parse them takes several times as much memory."""
 _TOO_LARGE = f"the executed notebook is too large to be read back: more than {_WHOLE >> 20} MiB"
+_RESULT = 1024 * 1024
+"""Bytes of result.json that are read. The runner writes some ten thousand; anybody on the cluster could write more."""
 OUTPUT_TAIL = 8_192
 """Characters of what a failed notebook printed that go into the record; all of it is in the executed notebook."""
 
@@ -61,18 +63,28 @@ class NotebookEvidence:
         return _median(found)
 
     async def _repeat(self, run_id: str, spec: RunSpec, wanted: Sequence[str], repeat: int) -> JobEvidence:
-        told = await self._workspace.get(run_id, of_repeat("result.json", repeat))
-        executed = await self._workspace.get(run_id, of_repeat("output.ipynb", repeat), limit=_WHOLE)
+        result = await self._result(run_id, of_repeat("result.json", repeat))
+        executed: bytes | None = None
+        too_large = False
+        try:
+            executed = await self._workspace.get(run_id, of_repeat("output.ipynb", repeat), limit=_WHOLE)
+        except TooLarge:
+            too_large = True
         metrics = [metric for metric in spec.job.metrics if metric.name in wanted]
         # A large notebook, or a pattern that matches slowly, must not keep the loop from the optimizer.
-        return await asyncio.to_thread(_evidence, read_result(told, run_id), executed, metrics)
+        return await asyncio.to_thread(_evidence, result, executed, metrics, too_large)
+
+    async def _result(self, run_id: str, name: str) -> Result:
+        try:
+            return read_result(await self._workspace.get(run_id, name, limit=_RESULT), run_id)
+        except TooLarge as error:
+            return Result(ResultStatus.UNREADABLE, why=f"result.json has more than {error.limit} bytes")
 
 
-def _evidence(result: Result, executed: bytes | None, wanted: Sequence[MetricSpec]) -> JobEvidence:
+def _evidence(result: Result, executed: bytes | None, wanted: Sequence[MetricSpec], too_large: bool) -> JobEvidence:
     """What a repeat's result.json and executed notebook say."""
     notebook: Notebook | None = None
     unreadable = ""
-    too_large = executed is not None and len(executed) > _WHOLE
     try:
         notebook = None if too_large else read_notebook(executed)
     except UnreadableNotebook as error:

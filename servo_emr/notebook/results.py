@@ -166,7 +166,7 @@ def read_result(body: bytes | None, run_id: str) -> Result:
         return Result(ResultStatus.ABSENT, why="there is no result.json")
     try:
         document = json.loads(body.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return Result(ResultStatus.UNREADABLE, why="result.json is not JSON")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         return Result(ResultStatus.UNREADABLE, why=f"result.json is not of schema {SCHEMA}")

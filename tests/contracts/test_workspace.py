@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from servo_emr.aws.door import Door
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge
 from servo_emr.domain.ports import Workspace
 from servo_emr.domain.run import RunRecord
 from tests.support.memory import MemoryWorkspace
@@ -163,11 +163,16 @@ async def test_artefacts_are_kept_by_run_and_name(make: Callable[[], Workspace])
     assert await workspace.get(record(1).run_id, "result.json") is None
 
 
-async def test_of_a_large_artefact_no_more_is_read_than_shows_that_it_is_large(make: Callable[[], Workspace]) -> None:
+async def test_a_large_artefact_is_refused_by_its_size(make: Callable[[], Workspace]) -> None:
     workspace, run_id = make(), RECORD.run_id
-    for size in (0, 9, 10, 11, 12):
+    for size in (0, 9, 10):
         await workspace.put(run_id, "output.ipynb", b"x" * size)
-        assert await workspace.get(run_id, "output.ipynb", limit=10) == b"x" * min(size, 11)
+        assert await workspace.get(run_id, "output.ipynb", limit=10) == b"x" * size
+    for size in (11, 12):
+        await workspace.put(run_id, "output.ipynb", b"x" * size)
+        with pytest.raises(TooLarge) as refused:
+            await workspace.get(run_id, "output.ipynb", limit=10)
+        assert (refused.value.size, refused.value.limit) == (size, 10)
     assert await workspace.get(run_id, "none", limit=10) is None
 
 

@@ -22,9 +22,10 @@ from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.prices import PRICE_LIST_REGION, ListPrices, SpotPrices
 from servo_emr.domain.errors import Reason, RunError
+from servo_emr.domain.intervals import measured_intervals
 from servo_emr.domain.money import Cost
 from servo_emr.domain.ports import Handle
-from servo_emr.domain.run import Observation, RunState, measured_intervals
+from servo_emr.domain.run import Observation, RunState
 from servo_emr.domain.spec import Market, NodeGroup, Role, RunKey, RunSpec, Step
 from servo_emr.pricing.book import RateBook
 from tests.support.emulator import EmulatorProcess

@@ -35,7 +35,7 @@ def run(number: int, **more: object) -> None:
         Schedule,
         settings=settings(
             max_examples=number,
-            stateful_step_count=5,
+            stateful_step_count=4,
             deadline=None,
             database=None,
             print_blob=True,

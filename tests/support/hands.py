@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import servo
+from botocore.config import Config
 from pydantic import parse_obj_as
 from servo.servo import set_current_command_uid
 from servo.types.api import Control
@@ -39,10 +40,11 @@ from servo_emr.pricing.table import TablePrices
 from servo_emr.wiring import Live
 from tests.support.region import Region
 
-__all__ = ["PARTS", "Answer", "Hands", "Interrupt", "Killed", "Parts", "Servo", "handled"]
+__all__ = ["PARTS", "Answer", "Hands", "Interrupt", "Killed", "Once", "Parts", "Servo", "handled"]
 
 Answer = dict[str, Any]
 _WHOSE: ContextVar[Servo | None] = ContextVar("whose", default=None)
+_NUMBERS = itertools.count()
 _LONGEST_S = 40 * 86_400.0
 
 
@@ -115,10 +117,22 @@ class Interrupt:
     at: float = 0.0
 
 
-class _Watched(Door):
+class Once(Door):
+    """Sends every call once, and waits for its answer however busy this machine is: no real time decides anything."""
+
+    def _client(self, service: str, patience: Patience) -> Any:
+        with self._lock:
+            if (service, Patience.ONCE) not in self._clients:
+                config = Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=120)
+                made = self._open_session().create_client(service, region_name=self._region, config=config)
+                self._clients[service, Patience.ONCE] = made
+            return self._clients[service, Patience.ONCE]
+
+
+class _Watched(Once):
     """A servo's own door, on the clients of all."""
 
-    def __init__(self, shared: Door, servo_: Servo) -> None:
+    def __init__(self, shared: Once, servo_: Servo) -> None:
         self.__dict__.update(shared.__dict__)
         self._servo = servo_
 
@@ -211,7 +225,7 @@ class Hands:
     """The region, the clocks, and the servos that were made. Made by `handled`."""
 
     region: Region
-    door: Door
+    door: Once
     config: EMRConfiguration
     loop: asyncio.AbstractEventLoop
     parts: Parts = PARTS
@@ -402,7 +416,8 @@ class Hands:
                 return
 
     def _tasks(self, servo_: Servo) -> list[asyncio.Task[Any]]:
-        return [task for task in asyncio.all_tasks(self.loop) if getattr(task, "whose", None) is servo_]
+        found = [task for task in asyncio.all_tasks(self.loop) if getattr(task, "whose", None) is servo_]
+        return sorted(found, key=lambda task: task.number)  # in the order in which they were made
 
     def close(self) -> None:
         """Abandons everything."""
@@ -422,16 +437,17 @@ class _Owned(asyncio.Task[Any]):
     """A task that knows whose it is."""
 
     whose: Servo | None = None
+    number = 0
 
 
 def _owned(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio.Task[Any]:
     task = _Owned(work, loop=loop, **kwargs)
-    task.whose = _WHOSE.get()
+    task.whose, task.number = _WHOSE.get(), next(_NUMBERS)
     return task
 
 
 @contextmanager
-def handled(region: Region, door: Door, config: EMRConfiguration, parts: Parts = PARTS) -> Iterator[Hands]:
+def handled(region: Region, door: Once, config: EMRConfiguration, parts: Parts = PARTS) -> Iterator[Hands]:
     """A loop of its own, in which all that a servo would do on a thread is done at once."""
     loop = asyncio.new_event_loop()
     loop.set_default_executor(_AtOnce(1))

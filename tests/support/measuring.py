@@ -6,9 +6,12 @@ A `World` outlives the servos in it. Each `servo` is one process, which a `Fate`
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.settings import Space
@@ -143,9 +146,9 @@ class MortalClock:
 class World:
     """Target, workspace and clock; what any servo warned of and told."""
 
-    def __init__(self, script: Script | None = None, space: Space = SPACE) -> None:
+    def __init__(self, script: Script | None = None, space: Space = SPACE, first: Sequence[Script] = ()) -> None:
         self.clock = SimClock()
-        self.target = ScriptedTarget(self.clock, script)
+        self.target = ScriptedTarget(self.clock, script, first)
         self.workspace = MemoryWorkspace()
         self.workspace.elsewhere[SPEC.job.notebook] = notebook()
         self.warned: list[str] = []
@@ -210,6 +213,24 @@ class World:
         assert self.target.alive == []
         records = self.workspace.all_records()
         assert [record.run_id for record in records if not record.settled] == []
-        named = {record.cluster_id for record in records}
+        named = {record.cluster_id for record in records}.union(*(record.dead for record in records))
         assert [c.handle.cluster_id for c in self.target.clusters if c.handle.cluster_id not in named] == []
+        for record in records:
+            self._check_attempts(record)
         return records
+
+    def _check_attempts(self, record: RunRecord) -> None:
+        """Each launch of a run is told of once, and billed, and was dead before the next was made."""
+        mine = [c for c in self.target.clusters if c.handle.key.run_id == record.run_id]
+        assert [attempt.number for attempt in record.attempts] == list(range(1, len(record.attempts) + 1))
+        told = [attempt.cluster_id for attempt in record.attempts if attempt.cluster_id is not None]
+        told += [record.cluster_id] if record.cluster_id is not None else []
+        assert told == [cluster.handle.cluster_id for cluster in mine]
+        assert all(attempt.cost is not None and attempt.usd > 0.0 for attempt in record.attempts if attempt.cluster_id)
+        for earlier, later in itertools.pairwise(mine):
+            assert self.target.ended(earlier) <= later.born
+        if record.cost is not None:
+            own = sum(
+                instance["ec2_usd"] + instance["fee_usd"] + instance["ebs_usd"] for instance in record.cost["instances"]
+            )
+            assert record.cost["billed_usd"] == pytest.approx(own + record.earlier_usd)

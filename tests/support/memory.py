@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, failure
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
@@ -76,7 +76,9 @@ class MemoryWorkspace:
     async def get(self, run_id: str, name: str, limit: int | None = None) -> bytes | None:
         self._reach()
         body = self.objects.get(_artefact_key(run_id, name))
-        return body if body is None or limit is None else body[: limit + 1]
+        if body is not None and limit is not None and len(body) > limit:
+            raise TooLarge(name, len(body), limit)
+        return body
 
     async def read(self, uri: str) -> bytes:
         self._reach()

@@ -7,6 +7,7 @@ first asks for them, as the job of the test would have left them.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -27,8 +28,8 @@ from servo_emr.connector import EMRConnector
 from tests.support.aws import Account
 from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import job_notebook
-from tests.support.promise import Surroundings, broken
-from tests.support.proxy import Call, Proxy
+from tests.support.promise import ALIVE, Surroundings, broken
+from tests.support.proxy import Call, Proxy, named
 from tests.support.samples import notebook, result_json
 from tests.support.servo import configuration, write_configuration
 from tests.support.stage import FOREIGN
@@ -152,6 +153,7 @@ class Rig:
     given: list[Answer] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     """What the log was told, warnings and worse."""
+    _stopping: list[asyncio.Task[None]] = field(default_factory=list)
     _uids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -247,6 +249,23 @@ class Rig:
         self.shop.faults()
         self.shop.proxy.down = False
         return broken(self, **exceptions)
+
+    def living(self) -> list[str]:
+        """The ids of this workspace's clusters that are alive."""
+        return [cluster["Id"] for cluster in self.clusters() if cluster["Status"]["State"] in ALIVE]
+
+    def workspace_id(self) -> str:
+        """The workspace's id, which is part of our clusters' names."""
+        return str(json.loads(self.account.read(f"{self.workspace}/workspace.json"))["id"])
+
+    def stop_at(self, connector: EMRConnector, operation: str, nth: int = 1) -> None:
+        """SIGTERM, as the nth call of that operation from now on arrives: servox then says `shutdown`."""
+        loop, stopping = asyncio.get_running_loop(), self._stopping
+
+        def stop(call: Call) -> None:
+            loop.call_soon_threadsafe(lambda: stopping.append(loop.create_task(connector.shutdown())))
+
+        self.shop.proxy.trap("before", named(operation, nth=nth), stop, drop=False)
 
     def in_phase(self, phase: str, act: Callable[[], None]) -> None:
         """Once, when the servo next looks at a cluster that is in the phase, before its look is passed on."""

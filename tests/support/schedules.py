@@ -16,12 +16,11 @@ from typing import Any, ClassVar
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from servo_emr.aws.door import Door, Patience
 from servo_emr.config import EMRConfiguration
 from tests.support import drawn
-from tests.support.hands import PARTS, Answer, Hands, Interrupt, Parts, Servo, handled
+from tests.support.hands import PARTS, Answer, Hands, Interrupt, Once, Parts, Servo, handled
 from tests.support.notebooks import job_notebook
 from tests.support.promise import Aftermath, Surroundings, broken
 from tests.support.region import JOB_S, Region, left_by, region
@@ -41,6 +40,8 @@ _CONFIGURATION = {
     "prices.live": False,
     "job.metrics": None,
 }
+MOST_COMMANDS = 2
+"""In a schedule: each may launch, and most of a schedule's time is a launch's."""
 _TYPES, _MOST_CORE, _MOST_NODES = {"m5.xlarge", "c5.xlarge"}, 6, 6
 _LEAVINGS: Mapping[str, Any] = {
     "succeeds": left_by,
@@ -59,7 +60,7 @@ class Place:
     """Where schedules take place, one after the other."""
 
     region: Region
-    door: Door
+    door: Once
     config: EMRConfiguration
 
 
@@ -69,7 +70,7 @@ def place(folder: Path) -> Iterator[Place]:
     notebook = str(job_notebook(folder / "job.ipynb"))
     config = EMRConfiguration.parse_obj(configuration({**_CONFIGURATION, "job.notebook": notebook})["emr"])
     with region() as made:
-        yield Place(made, Door(config.region, Patience.QUICK), config)
+        yield Place(made, Once(config.region), config)
 
 
 class Schedule(RuleBasedStateMachine):
@@ -93,10 +94,16 @@ class Schedule(RuleBasedStateMachine):
         self.jobs: dict[str, str] = {}
         self.faulty = False
         self.hindered = 0.0
-        self.uid = 0
+        self.uid = self.again = 0
+        self.userdata: Any = None
         self.region.leave(self._leaves)
 
     # -- what happens
+
+    @initialize(faults=st.lists(drawn.FAULTS, max_size=3), job=drawn.JOBS)
+    def begins(self, faults: list[dict[str, Any]], job: str) -> None:
+        if faults or job != "succeeds":
+            self.goes_wrong(faults, job)
 
     @rule(faults=st.lists(drawn.FAULTS, min_size=1, max_size=3), job=drawn.JOBS)
     def goes_wrong(self, faults: list[dict[str, Any]], job: str = "succeeds") -> None:
@@ -116,17 +123,20 @@ class Schedule(RuleBasedStateMachine):
     def adjust(self, settings: dict[str, Any]) -> None:
         self._heard(self.hands.adjust(self._started(), settings))
 
+    @precondition(lambda self: self.uid < MOST_COMMANDS)
     @rule(userdata=drawn.USERDATA, interrupts=st.lists(drawn.INTERRUPTS, max_size=1))
     def measure(self, userdata: Any = None, interrupts: Sequence[Interrupt] = ()) -> None:
         """A new command."""
         self.uid += 1
+        self.userdata = userdata
         self._measured(userdata, interrupts)
 
+    @precondition(lambda self: 0 < self.uid and self.again < MOST_COMMANDS)
     @rule(interrupts=st.lists(drawn.INTERRUPTS, max_size=1))
     def measure_again(self, interrupts: Sequence[Interrupt] = ()) -> None:
         """The same command once more, under the uid that it had."""
-        self.uid = max(self.uid, 1)
-        self._measured(None, interrupts)
+        self.again += 1
+        self._measured(self.userdata, interrupts)
 
     @rule(seconds=st.sampled_from((1.0, 20.0, 100.0, 700.0)))
     def nobody_asks(self, seconds: float) -> None:
@@ -139,11 +149,13 @@ class Schedule(RuleBasedStateMachine):
             self.servo = None
         self._started()
 
+    @precondition(lambda self: self.uid < MOST_COMMANDS)
     @rule()
     def another_servo_measures(self) -> None:
         """By a one-shot command on another machine, on the same workspace."""
         other = self.hands.servo("beta")
         self.uid += 1
+        self.userdata = None
         self._heard(self.hands.measure(other, f"cmd-{self.uid}"))
         self.hands.kill(other)
 
@@ -195,10 +207,12 @@ class Schedule(RuleBasedStateMachine):
         if answer.get("reason") != "operator/unreleased":
             alive = [c.id for c in self._clusters() if c.alive and c.launch.name.endswith(f" {run}")]
             assert alive == [], f"{answer} was given while {alive} lived: {self.hands.said[-20:]}"
-        for earlier in self.hands.answers:
-            if run not in (None, "none") and run == earlier.get("run"):
+        # Who was stopped, or found another servo going on with his run, names it, and answers nothing with it.
+        given = answer.get("reason") not in ("shutdown", "operator/lease") and run != "none"
+        for earlier in self.hands.answers if given else ():
+            if run is not None and run == earlier.get("run"):
                 assert earlier["cmd_uid"] == answer["cmd_uid"], f"run {run} is the answer to two commands"
-        answer["run"] = run
+        answer["run"] = run if given else None
 
     def _earned(self, answer: Answer) -> None:
         """A number is reported only where the job has run to its end, and succeeded by its own word."""

@@ -7,10 +7,11 @@ that fail, a release that is refused or obeyed late or never.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from servo_emr.domain.attempt import subnet_of
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
 from servo_emr.domain.run import InstanceRow, Observation, RunState, StepLook, StepState, Timeline, Usage
@@ -39,6 +40,8 @@ class Script:
     ends: StepState = StepState.COMPLETED
     idle: float = 5.0
     """Seconds after the job until the cluster begins to end itself."""
+    breaks: float = NEVER
+    """Seconds until the cluster begins to end itself, whatever it was doing."""
     ending: float = 60.0
     obeys: float = 1.0
     """Seconds from an accepted release until TERMINATING is seen."""
@@ -52,6 +55,8 @@ class Script:
     """So many launches get an unclear answer, the first ones."""
     visible_after: float = 0.0
     """Seconds until `find` lists a cluster."""
+    protected: bool = False
+    """Whether somebody has protected it from termination."""
     failing_looks: Callable[[float], RunError | None] = lambda since_launch: None
     failing_releases: Callable[[float], RunError | None] = lambda since_launch: None
     failing_finds: Callable[[float], RunError | None] = lambda since_launch: None
@@ -71,13 +76,18 @@ class _Cluster:
     spec: RunSpec
     born: float
     released: float | None = None
+    own: Script | None = None
 
 
 class ScriptedTarget:
     """Counts its calls in `calls`: the names of the verbs, oldest first."""
 
-    def __init__(self, clock: Clock, script: Script | None = None) -> None:
+    def __init__(self, clock: Clock, script: Script | None = None, first: Sequence[Script] = ()) -> None:
         self.script = script or Script()
+        self.first = list(first)
+        """The lives of the first launches, one each; those after them live by `script`."""
+        self.subnets: list[str | None] = []
+        """Where each launch was to go."""
         self.clusters: list[_Cluster] = []
         self.strangers: list[str] = []
         """Names of clusters that are not ours."""
@@ -97,20 +107,23 @@ class ScriptedTarget:
     def count(self, verb: str) -> int:
         return self.calls.count(verb)
 
-    def request(self, spec: RunSpec, key: RunKey) -> dict[str, Any]:
-        return {"Name": key.name, "Args": [key.fill(word) for word in spec.steps[0].argv]}
+    def request(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]:
+        words = [key.fill(word) for word in spec.steps[0].argv]
+        return {"Name": key.name, "Args": words, "Subnet": subnet_of(spec.cluster.subnet_ids, key.run_id, attempt)}
 
     async def preflight(self, spec: RunSpec) -> Preflight:
         self.calls.append("preflight")
         return self.script.preflight
 
-    async def submit(self, spec: RunSpec, key: RunKey) -> Handle:
+    async def submit(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> Handle:
         self.calls.append("submit")
+        self.subnets.append(subnet_of(spec.cluster.subnet_ids, key.run_id, attempt))
         if self.during_submit is not None:
             self.during_submit()
             await self._clock.sleep(1.0)
-        if self.script.refusal is not None:
-            raise self.script.refusal
+        refusal = self._script(self.count("submit")).refusal
+        if refusal is not None:
+            raise refusal
         unclear = self.script.unclear if self.count("submit") <= self.script.unclear_calls else ""
         if unclear == "lost":
             raise LaunchUnclear("emr:RunJobFlow: no clear answer: connection reset")
@@ -122,8 +135,12 @@ class ScriptedTarget:
     def launch(self, spec: RunSpec, key: RunKey) -> Handle:
         """A cluster is made, by whomever."""
         handle = Handle(f"j-{next(self._ids):04}", key)
-        self.clusters.append(_Cluster(handle, spec, self._clock.now()))
+        script = self._script(max(1, self.count("submit"))) if self.first else None
+        self.clusters.append(_Cluster(handle, spec, self._clock.now(), own=script))
         return handle
+
+    def _script(self, launch: int) -> Script:
+        return self.first[launch - 1] if launch <= len(self.first) else self.script
 
     async def find(self, workspace_id: str, alive_only: bool = False, since: float | None = None) -> list[Found]:
         self.calls.append("find")
@@ -152,12 +169,12 @@ class ScriptedTarget:
         if (error := self.script.failing_looks(age)) is not None:
             raise error
         state = self._state(cluster)
-        ready = cluster.born + self.script.ready
-        ended = self._ended(cluster) if state is RunState.VERIFIED else None
-        line = Timeline(cluster.born, ready if age >= self.script.ready else None, ended)
+        ready = cluster.born + self._of(cluster).ready
+        ended = self.ended(cluster) if state is RunState.VERIFIED else None
+        line = Timeline(cluster.born, ready if age >= self._of(cluster).ready else None, ended)
         ending = state.order >= RunState.ENDING.order
-        reason = self.script.end_reason if ending else None
-        code = self.script.end_code if ending else ""
+        reason = self._of(cluster).end_reason if ending else None
+        code = self._of(cluster).end_code if ending else ""
         return Observation(state, line, self._steps(cluster), code, end_reason=reason)
 
     async def usage(self, handle: Handle) -> Usage:
@@ -165,56 +182,61 @@ class ScriptedTarget:
         if self.script.failing_usage is not None:
             raise self.script.failing_usage
         cluster = self._find(handle)
-        ended = self._ended(cluster) if self._state(cluster) is RunState.VERIFIED else None
+        ended = self.ended(cluster) if self._state(cluster) is RunState.VERIFIED else None
         age = self._clock.now() - cluster.born
-        ready = cluster.born + self.script.ready if age >= self.script.ready else None
+        ready = cluster.born + self._of(cluster).ready if age >= self._of(cluster).ready else None
         line = Timeline(cluster.born + 20.0, ready, ended)
         rows = [
             InstanceRow(f"i-{group.role}-{n}", group.inst_type, f"ig-{group.role}", "ON_DEMAND", "TERMINATED", line)
             for group in cluster.spec.groups
             for n in range(group.count)
         ]
-        rows[: self.script.left_alive] = [
+        rows[: self._of(cluster).left_alive] = [
             replace(row, state="RUNNING", timeline=replace(line, ended=None), ended=False)
-            for row in rows[: self.script.left_alive]
+            for row in rows[: self._of(cluster).left_alive]
         ]
-        rows = [row for n, row in enumerate(rows) if n < self.script.listed]
+        rows = [row for n, row in enumerate(rows) if n < self._of(cluster).listed]
         return Usage(cluster.spec.region, tuple(rows), root_volume(cluster.spec.cluster.release_label), "us-east-1a")
 
     async def logs(self, handle: Handle, spec: RunSpec, look: Observation) -> list[LogTail]:
         self.calls.append("logs")
         return [LogTail("stderr", f"{spec.cluster.log_uri}/{handle.cluster_id}/steps/stderr.gz", "the tail")]
 
-    async def release(self, handle: Handle) -> None:
+    async def release(self, handle: Handle) -> bool:
         self.calls.append("release")
         cluster = self._find(handle)
         if (error := self.script.failing_releases(self._clock.now() - cluster.born)) is not None:
             raise error
         if cluster.released is None:
             cluster.released = self._clock.now()
+        return self._of(cluster).protected
 
     def _find(self, handle: Handle) -> _Cluster:
         return next(c for c in self.clusters if c.handle.cluster_id == handle.cluster_id)
 
+    def _of(self, cluster: _Cluster) -> Script:
+        return cluster.own or self.script
+
     def _over(self, cluster: _Cluster) -> float:
         """When the cluster is seen ending."""
-        done = cluster.born + self.script.ready + len(cluster.spec.steps) * self.script.job
-        by_itself = done + self.script.idle
-        asked = NEVER if cluster.released is None else cluster.released + self.script.obeys
+        done = cluster.born + self._of(cluster).ready + len(cluster.spec.steps) * self._of(cluster).job
+        by_itself = min(done + self._of(cluster).idle, cluster.born + self._of(cluster).breaks)
+        asked = NEVER if cluster.released is None else cluster.released + self._of(cluster).obeys
         return min(by_itself, asked)
 
-    def _ended(self, cluster: _Cluster) -> float:
-        return self._over(cluster) + self.script.ending
+    def ended(self, cluster: _Cluster) -> float:
+        """When the cluster is seen ended."""
+        return self._over(cluster) + self._of(cluster).ending
 
     def _state(self, cluster: _Cluster) -> RunState:
         now = self._clock.now()
-        if now >= self._ended(cluster):
+        if now >= self.ended(cluster):
             return RunState.VERIFIED
         if now >= self._over(cluster):
             return RunState.ENDING
-        if now >= cluster.born + self.script.ready:
+        if now >= cluster.born + self._of(cluster).ready:
             return RunState.RUNNING
-        return RunState.BOOTSTRAPPING if now >= cluster.born + self.script.provisioned else RunState.PROVISIONING
+        return RunState.BOOTSTRAPPING if now >= cluster.born + self._of(cluster).provisioned else RunState.PROVISIONING
 
     def _steps(self, cluster: _Cluster) -> tuple[StepLook, ...]:
         return tuple(self._step(cluster, number) for number in range(len(cluster.spec.steps)))
@@ -223,17 +245,17 @@ class ScriptedTarget:
         """One after another; only the last ends as the script says, those before it are COMPLETED."""
         name, step_id = cluster.spec.steps[number].name, f"s-{number + 1}"
         now, over = self._clock.now(), self._over(cluster)
-        before = number * self.script.job if number else 0.0
-        start = cluster.born + self.script.ready + before
-        done = start + self.script.job
+        before = number * self._of(cluster).job if number else 0.0
+        start = cluster.born + self._of(cluster).ready + before
+        done = start + self._of(cluster).job
         if now < start or over <= start:
             state = StepState.CANCELLED if now >= over else StepState.PENDING
             return StepLook(step_id, name, state, Timeline(cluster.born))
         state, ended = StepState.RUNNING, None
         if now >= done and done <= over:
             last = number == len(cluster.spec.steps) - 1
-            state, ended = self.script.ends if last else StepState.COMPLETED, done
+            state, ended = self._of(cluster).ends if last else StepState.COMPLETED, done
         elif now >= over:
             state, ended = StepState.CANCELLED, over
-        failure_details = self.script.failure if state is StepState.FAILED else {}
+        failure_details = self._of(cluster).failure if state is StepState.FAILED else {}
         return StepLook(step_id, name, state, Timeline(cluster.born, start, ended), failure_details)

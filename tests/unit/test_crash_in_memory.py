@@ -20,25 +20,32 @@ from tests.support.measuring import Fate, World
 from tests.support.samples import limited
 from tests.support.scripted_target import NEVER, Script
 
-MOST_CALLS = 150
+MOST_CALLS = 200
 IN_THE_JOB = 30
 """A call that a process makes while its job runs."""
 AWAY_S = 20.0
 """Until the supervisor has started the next process."""
 
 SUCCEEDS, FAILS, LAGS, STAYS = "succeeds", "fails", "listings lag", "does not end by itself"
+AGAIN = "is launched again"
 SCRIPTS: dict[str, Callable[[], Script]] = {
     SUCCEEDS: Script,
     FAILS: lambda: Script(ends=StepState.FAILED),
     LAGS: lambda: Script(visible_after=170.0),
     STAYS: lambda: Script(idle=NEVER),
+    AGAIN: Script,
 }
+FIRST = {AGAIN: (Script(breaks=360.0, end_reason=Reason.BOOTSTRAP), Script(provisioned=NEVER, ready=NEVER))}
+"""The launches before the one that goes by the script: one whose bootstrap fails, one without capacity."""
+ONCE = [case for case in SCRIPTS if case != AGAIN]
+PAID = {AGAIN: 3}
+"""So many clusters a run has, where it is not one; one after the other."""
 BOTH_SIDES = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 
 
 def new_world(case: str) -> World:
     random.seed(1)  # the pace of looks: each process makes the same calls as the one before, up to its end
-    world = World(SCRIPTS[case]())
+    world = World(SCRIPTS[case](), first=FIRST.get(case, ()))
     if case == FAILS:
         world.result = lambda run_id: None
     return world
@@ -62,8 +69,13 @@ def check_answer(world: World, outcome: Outcome | None, case: str) -> None:
 
 
 @BOTH_SIDES
-@pytest.mark.parametrize("asked_again", ["by the same command", "by another command"])
-@pytest.mark.parametrize("case", SCRIPTS)
+@pytest.mark.parametrize(
+    ("case", "asked_again"),
+    [
+        *((case, by) for case in ONCE for by in ("by the same command", "by another command")),
+        (AGAIN, "by the same command"),
+    ],
+)
 async def test_a_servo_that_is_killed_at_any_call_leaves_nothing_and_pays_once(
     case: str, asked_again: str, after: bool
 ) -> None:
@@ -82,11 +94,12 @@ async def test_a_servo_that_is_killed_at_any_call_leaves_nothing_and_pays_once(
         records = world.check_that_all_is_settled()
         launches = live_launches_by_run(world)
         where = f"killed at call {n}, {fate.calls[-1]}"
-        assert set(launches.values()) == {1}, where
+        assert set(launches.values()) <= {1, PAID.get(case, 1)}, where
+        assert PAID.get(case, 1) in launches.values(), where
         # The one window: the answer is on record, and died on its way to the optimizer, which asks anew.
         assert len(launches) == (2 if told and not same else 1), where
         if same:
-            assert len([record for record in records if record.cluster_id]) == 1, where
+            assert len([record for record in records if record.had_cluster]) == 1, where
     assert 30 <= len(seen) < MOST_CALLS - 1
     assert {"save", "write", "put", "submit", "observe", "usage", "document", "records"} <= set(seen)
 
@@ -94,7 +107,7 @@ async def test_a_servo_that_is_killed_at_any_call_leaves_nothing_and_pays_once(
 @pytest.mark.parametrize("seed", range(80))
 async def test_a_servo_that_is_killed_again_and_again_leaves_nothing_and_pays_once(seed: int) -> None:
     draw = random.Random(seed)
-    case = draw.choice(list(SCRIPTS))
+    case = draw.choice(list(ONCE))
     world = new_world(case)
     fates = [Fate.killed(draw.randint(1, 60), draw.random() < 0.5) for _ in range(draw.randint(2, 5))]
     for fate in fates:
@@ -132,7 +145,7 @@ async def test_a_servo_that_is_killed_while_it_ends_what_another_has_left_leaves
 
 
 @BOTH_SIDES
-@pytest.mark.parametrize("case", SCRIPTS)
+@pytest.mark.parametrize("case", ONCE)
 async def test_a_servo_that_is_cancelled_at_any_call_leaves_a_cluster_that_is_ending_and_the_next_verifies_it(
     case: str, after: bool
 ) -> None:

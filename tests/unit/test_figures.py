@@ -8,8 +8,8 @@ import pytest
 
 from servo_emr.domain.errors import Verdict
 from servo_emr.domain.money import Cost
-from servo_emr.domain.run import InstanceRow, JobEvidence, RunRecord, Timeline, Usage, Volume
-from servo_emr.domain.spec import NodeGroup, Role, plain
+from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, RunState, Timeline, Usage, Volume
+from servo_emr.domain.spec import NodeGroup, Role, RunSpec, plain
 from servo_emr.lifecycle.figures import (
     BUILT_IN,
     PROVISIONING_S,
@@ -134,6 +134,11 @@ def test_the_duration_of_several_repeats_is_their_median_and_there_is_none_while
     assert "duration" not in phases(spec, look(*looks[:2]), None)
 
 
+def sized(nodes: int) -> RunSpec:
+    """The sample with so many nodes."""
+    return replace(SPEC, groups=(SPEC.groups[0], replace(SPEC.groups[1], count=nodes - 1)))
+
+
 def test_nodes_that_were_lost_before_the_job_had_ended_disturb_a_run_and_later_ones_do_not() -> None:
     def rows(*ends: tuple[float, str]) -> Usage:
         lost = tuple(
@@ -143,12 +148,12 @@ def test_nodes_that_were_lost_before_the_job_had_ended_disturb_a_run_and_later_o
         return Usage("us-east-1", lost, ROOT)
 
     seen = look(step_look(ended=200.0))
-    assert disturbed(rows((230.0, "SPOT"), (200.0, "ON_DEMAND")), seen) == ""
-    assert disturbed(rows((199.0, "ON_DEMAND")), seen) == "1 node lost before the job had ended"
-    assert disturbed(rows((150.0, "SPOT"), (199.0, "ON_DEMAND")), seen) == (
+    assert disturbed(sized(2), rows((230.0, "SPOT"), (200.0, "ON_DEMAND")), seen) == ""
+    assert disturbed(sized(1), rows((199.0, "ON_DEMAND")), seen) == "1 node lost before the job had ended"
+    assert disturbed(sized(2), rows((150.0, "SPOT"), (199.0, "ON_DEMAND")), seen) == (
         "2 nodes lost before the job had ended, 1 of them on spot"
     )
-    assert disturbed(rows((150.0, "SPOT")), look(step_look(started=None, ended=None))) == ""
+    assert disturbed(sized(1), rows((150.0, "SPOT")), look(step_look(started=None, ended=None))) == ""
 
 
 def test_a_node_that_was_added_after_the_cluster_was_ready_disturbs_a_run_too() -> None:
@@ -156,8 +161,27 @@ def test_a_node_that_was_added_after_the_cluster_was_ready_disturbs_a_run_too() 
         return InstanceRow("i", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(created, created + 9.0, ended))
 
     seen = look(step_look(ended=200.0))  # ready at 90
-    assert disturbed(Usage("us-east-1", (row(20.0, 260.0), row(90.0, 260.0), row(201.0, 260.0)), ROOT), seen) == ""
+    all_three = Usage("us-east-1", (row(20.0, 260.0), row(90.0, 260.0), row(201.0, 260.0)), ROOT)
+    assert disturbed(sized(2), all_three, seen) == ""
     replaced = Usage("us-east-1", (row(20.0, 120.0), row(130.0, 260.0)), ROOT)
-    assert disturbed(replaced, seen) == (
+    assert disturbed(sized(2), replaced, seen) == (
         "1 node lost before the job had ended; 1 node added after the cluster was ready"
+    )
+
+
+def test_nodes_that_never_came_and_nodes_that_came_far_apart_disturb_a_run_too() -> None:
+    def rows(*created: float) -> Usage:
+        found = tuple(
+            InstanceRow(f"i-{n}", "m5.xlarge", "ig", "ON_DEMAND", "TERMINATED", Timeline(at, at + 9.0, 2600.0))
+            for n, at in enumerate(created)
+        )
+        return Usage("us-east-1", found, ROOT)
+
+    seen = Observation(RunState.VERIFIED, Timeline(0.0, 900.0, 2600.0), (step_look(started=910.0, ended=2500.0),))
+    assert disturbed(sized(3), rows(20.0, 30.0, 320.0), seen) == ""
+    with_task = replace(sized(2), groups=(*sized(2).groups, NodeGroup(Role.TASK, "m5.xlarge", 1)))
+    assert disturbed(with_task, rows(20.0, 30.0), seen) == "2 of 3 nodes had come when the job ended"
+    assert disturbed(sized(3), rows(20.0, 30.0), seen) == "", "without its core nodes no step begins: a listing lags"
+    assert disturbed(sized(3), rows(20.0, 30.0, 321.0), seen) == (
+        "provisioning was throttled: its nodes came 301 s apart"
     )

@@ -109,7 +109,7 @@ async def test_a_run_that_fails_is_released_first_and_has_a_record_with_its_cost
     assert (record.reason, record.verdict) == (str(reason), reason.verdict)
     assert record.state is RunState.VERIFIED
     assert record.cost is not None
-    assert record.cost["usd"] == pytest.approx(record.cost_so_far)
+    assert record.cost["billed_usd"] == pytest.approx(record.cost_so_far)
 
 
 async def test_a_failure_keeps_the_tails_of_the_steps_logs() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from servo_emr.domain.intervals import union_seconds
 from servo_emr.domain.money import Cost, SpotPoint
-from servo_emr.domain.run import InstanceRow, Timeline, Usage, Volume, union_seconds
+from servo_emr.domain.run import InstanceRow, Timeline, Usage, Volume
 from servo_emr.domain.spec import LimitSpec, Market, Role
 from servo_emr.pricing.book import RateBook
 from servo_emr.pricing.table import TablePrices

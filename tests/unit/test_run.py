@@ -11,14 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servo_emr.domain.errors import Verdict
+from servo_emr.domain.intervals import measured_intervals, measured_seconds, union_seconds
 from servo_emr.domain.run import (
     RunRecord,
     RunState,
     StepState,
     Timeline,
-    measured_intervals,
-    measured_seconds,
-    union_seconds,
 )
 from servo_emr.domain.spec import Step, plain
 from tests.support.samples import RUN_ID, SPEC, step_look

@@ -46,6 +46,10 @@ class Gate:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if "HTTP_ORIGIN" in environ:
             return _refuse(start_response, "requests from web pages (with an Origin) are refused")
+        # What a page loads without asking, an image perhaps, has no Origin; a browser says where it is from all the
+        # same, and "none" only of what a person has typed.
+        if environ.get("HTTP_SEC_FETCH_SITE", "none") != "none":
+            return _refuse(start_response, "requests from web pages (by their Sec-Fetch-Site) are refused")
         if not self._meant(environ.get("HTTP_HOST", "")):
             return _refuse(start_response, "the Host is not loopback, nor what --host says")
         path = environ.get("PATH_INFO", "")
