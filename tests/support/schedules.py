@@ -131,7 +131,7 @@ class Schedule(RuleBasedStateMachine):
         self.userdata = userdata
         self._measured(userdata, interrupts)
 
-    @precondition(lambda self: 0 < self.uid and self.again < MOST_COMMANDS)
+    @precondition(lambda self: self.uid > 0 and self.again < MOST_COMMANDS)
     @rule(interrupts=st.lists(drawn.INTERRUPTS, max_size=1))
     def measure_again(self, interrupts: Sequence[Interrupt] = ()) -> None:
         """The same command once more, under the uid that it had."""
