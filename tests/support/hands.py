@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,7 +40,7 @@ from servo_emr.pricing.table import TablePrices
 from servo_emr.wiring import Live
 from tests.support.region import Region
 
-__all__ = ["PARTS", "Answer", "Hands", "Interrupt", "Killed", "Once", "Parts", "Servo", "handled"]
+__all__ = ["PARTS", "Answer", "AtOnce", "Hands", "Interrupt", "Killed", "Once", "Parts", "Servo", "handled"]
 
 Answer = dict[str, Any]
 _WHOSE: ContextVar[Servo | None] = ContextVar("whose", default=None)
@@ -64,7 +64,7 @@ class Killed(BaseException):
     """kill -9: nothing of a process goes on after it."""
 
 
-class _AtOnce(ThreadPoolExecutor):
+class AtOnce(ThreadPoolExecutor):
     """Does what it is given before it returns."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -136,23 +136,13 @@ class _Watched(Once):
         self.__dict__.update(shared.__dict__)
         self._servo = servo_
 
-    async def call(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
-        return await self._pass(service, operation, self._patience, expected, params)
-
-    async def call_once(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
-        # Like every call it is sent once here; unclear answers are what differs.
-        return await self._pass(service, operation, Patience.ONCE, expected, params)
-
-    async def _pass(self, service: str, operation: str, patience: Patience, expected: Any, params: Any) -> Any:
+    def _call(self, service: str, operation: str, *more: Any) -> Any:
+        # Whoever is cancelled meanwhile does not get the answer: a call that is on its way cannot be called back.
         self._servo.meets(f"{service}:{operation}", after=False)
-        await asyncio.sleep(0)
-        self._servo.lives()
         try:
-            return self._call(service, operation, patience, expected, params)
+            return super()._call(service, operation, *more)
         finally:
             self._servo.meets(f"{service}:{operation}", after=True)
-            await asyncio.sleep(0)
-            self._servo.lives()
 
 
 class _OwnClock:
@@ -450,7 +440,7 @@ def _owned(loop: asyncio.AbstractEventLoop, work: Any, **kwargs: Any) -> asyncio
 def handled(region: Region, door: Once, config: EMRConfiguration, parts: Parts = PARTS) -> Iterator[Hands]:
     """A loop of its own, in which all that a servo would do on a thread is done at once."""
     loop = asyncio.new_event_loop()
-    loop.set_default_executor(_AtOnce(1))
+    loop.set_default_executor(AtOnce(1))
     loop.set_task_factory(_owned)
     hands = Hands(region, door, config, loop, parts)
     try:
