@@ -1,7 +1,8 @@
 """Carries which test provokes which fault into docs/promises.md, as the tests themselves say it.
 
-A test of fault N is called `test_fN_...`, one of a predecessor's defect `test_predecessor_...`; the first paragraph of
-its docstring says in which phase it provokes what, and what then holds. The page's own words stay as they are.
+A test of fault N is called `test_fN_...` (of several, `test_fN_fM_...`), one of a predecessor's defect
+`test_predecessor_...`; the first paragraph of its docstring says in which phase it provokes what, and what then holds.
+The page's own words stay as they are.
 
     promise_table.py            renews the tables
     promise_table.py --check    changes nothing; exit status 1 when they are out of date
@@ -77,12 +78,13 @@ def tests() -> Iterator[Shown]:
         for node in ast.walk(tree):
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 continue
-            numbered = re.match(r"test_f(\d+)_", node.name)
-            if numbered is None and not node.name.startswith("test_predecessor_"):
-                continue
+            numbered = re.match(r"test((?:_f\d+)+)_", node.name)
+            numbers: list[int | None] = [int(n) for n in numbered[1].split("_f")[1:]] if numbered else []
+            if node.name.startswith("test_predecessor_"):
+                numbers = [None]
             says = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
-            number = int(numbered[1]) if numbered else None
-            yield Shown(str(path.relative_to(ROOT)), node.name, says, number)
+            for number in numbers:
+                yield Shown(str(path.relative_to(ROOT)), node.name, says, number)
 
 
 def wrong(shown: list[Shown]) -> list[str]:
@@ -113,7 +115,7 @@ def predecessors_table(shown: list[Shown]) -> str:
 
 
 def _line(test: Shown) -> str:
-    return f"{test.says.replace('|', '/')} ([{Path(test.path).name}](../{test.path}))"
+    return f"{test.says.replace('|', '/')} ([`{test.name}`](../{test.path}))"
 
 
 def updated(page: str, shown: list[Shown]) -> str:
