@@ -11,6 +11,7 @@ import json
 import selectors
 import time
 import types
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from servo_emr.lifecycle.lease import Holder
 from tests.support.front import Front
 from tests.support.hands import AtOnce
 
-__all__ = ["JSON", "REPLIES", "USERDATA", "Conversation", "Reply", "leaping", "leaves_of", "reply"]
+__all__ = ["COMMANDS", "JSON", "REPLIES", "USERDATA", "Conversation", "Reply", "leaping", "leaves_of", "reply"]
 
 _TEXT = st.one_of(
     st.text(max_size=12), st.sampled_from(("{", "}", "{0}", "{run}", "\\", "\x00", "\udce9", "%s", "a" * 70_000))
@@ -125,6 +126,20 @@ def reply(document: Any, status: int = 200) -> Reply:
 
 
 _OK = reply({"status": "ok"})
+_LEGAL = st.one_of(
+    st.dictionaries(
+        st.sampled_from(("core", "primary", "task", "other")),
+        st.dictionaries(_SETTINGS, st.fixed_dictionaries({"value": _VALUES}), max_size=2).map(
+            lambda found: {"settings": found}
+        ),
+        max_size=2,
+    ).map(lambda found: {"cmd": "ADJUST", "param": {"state": {"application": {"components": found}}, "control": {}}}),
+    st.tuples(_METRICS, USERDATA).map(
+        lambda found: {"cmd": "MEASURE", "param": {"metrics": found[0], "control": {"userdata": {"emr": found[1]}}}}
+    ),
+)
+COMMANDS = _LEGAL.map(reply)
+"""Commands of the right shape with anything in them: servox passes most of them on to the connector."""
 _DOCUMENTS = st.one_of(_COMMANDS, _COMMANDS, _STATUSES, JSON).map(reply)
 _RAW = st.sampled_from(
     (b"", b"{", b"<html>", b"\xff\xfe", b"[" * 5000 + b"]" * 5000, b'{"cmd":"MEASURE","cmd":1}', b"1e999")
@@ -229,19 +244,22 @@ class _Runner(servo.runner.AssemblyRunner):
 
 @dataclass
 class Conversation:
-    """Servos, one after the other as a supervisor starts them, that get these replies to whatever they post."""
+    """Servos, one after the other as a supervisor starts them, that get these replies to whatever they post; `fair`: to
+    their questions alone, and `ok` to all else."""
 
     replies: list[Reply]
+    fair: bool = False
     front: _Servos = field(default_factory=_Servos)
-    posted: list[dict[str, Any]] = field(default_factory=list)
     ended: list[BaseException] = field(default_factory=list)
+    given: Counter[str] = field(default_factory=Counter)
+    """How many of the replies were given, by event."""
 
     def take_place(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until all replies have been given. What each process ended with is in `ended`."""
         while self.replies:
             before = len(self.replies)
             loop.run_until_complete(self._process())
-            assert len(self.replies) < before, "a servo that has started says HELLO"
+            assert len(self.replies) < before, "a servo that has started asks"
 
     async def _process(self) -> None:
         connector = self.front.fresh()
@@ -272,10 +290,14 @@ class Conversation:
         await asyncio.wait(left) if left else None
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        self.posted.append(json.loads(request.content))
+        body = json.loads(request.content)
+        event = f"{body['event']} progress" if "progress" in (body["param"] or ()) else body["event"]
+        if self.fair and event != "WHATS_NEXT":
+            return httpx.Response(200, content=_OK.body)
         if not self.replies:
             raise _NoMore
         given = self.replies.pop(0)
+        self.given[event] += 1
         return httpx.Response(given.status, content=given.body)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from tests.support.region import JOB_S, Region, left_by, region
 from tests.support.samples import result_json
 from tests.support.servo import configuration
 
-__all__ = ["Place", "Schedule", "place"]
+__all__ = ["BUCKET", "ELSEWHERE", "Place", "Schedule", "place"]
 
 BUCKET, ELSEWHERE = "acme-servo", "acme-data"
 WORKSPACE = f"s3://{BUCKET}/nightly"
@@ -77,6 +78,8 @@ class Schedule(RuleBasedStateMachine):
     """One schedule. `at` must be set by whoever runs it; `parts` are what its servos are made of."""
 
     at: ClassVar[Place]
+    seen: ClassVar[Counter[str]] = Counter()
+    """How many schedules there were, launches in them, outcomes by status and interruptions by what they are."""
     parts: ClassVar[Parts] = PARTS
 
     def __init__(self) -> None:
@@ -161,9 +164,13 @@ class Schedule(RuleBasedStateMachine):
 
     # -- and what must hold
 
+    def __init_subclass__(cls) -> None:
+        cls.seen = Counter()
+
     def teardown(self) -> None:
         try:
             self._ends()
+            self.seen.update(schedules=1, launches=len(self._clusters()))
         finally:
             self._stack.close()
 
@@ -186,6 +193,8 @@ class Schedule(RuleBasedStateMachine):
         before = len(self._clusters())
         answer = self.hands.measure(driver, f"cmd-{self.uid}", userdata=userdata, interrupts=interrupts)
         self._heard(answer)
+        self.seen.update(one.what for one in interrupts)
+        self.seen["nothing" if answer is None else answer.get("reason", "success")] += 1
         note(f"{answer and (answer['status'], answer.get('reason'))}, {len(driver.calls)} calls")
         if answer is not None and answer["status"] == "ok":
             self._earned(answer)
@@ -212,6 +221,8 @@ class Schedule(RuleBasedStateMachine):
         for earlier in self.hands.answers if given else ():
             if run is not None and run == earlier.get("run"):
                 assert earlier["cmd_uid"] == answer["cmd_uid"], f"run {run} is the answer to two commands"
+            if not self.hindered and earlier.get("run") and earlier["cmd_uid"] == answer["cmd_uid"]:
+                assert earlier["run"] == run, f"{answer['cmd_uid']} has two answers: {earlier['run']} and {run}"
         answer["run"] = run if given else None
 
     def _earned(self, answer: Answer) -> None:
