@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import loguru
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from servo_emr.domain.spec import Role
@@ -74,17 +74,18 @@ def check(talk: Conversation) -> None:
 
 
 def many(number: int) -> settings:
-    health = list(HealthCheck)
     return settings(
         max_examples=number,
+        phases=(Phase.generate, Phase.shrink),  # to explain a failure hypothesis traces every line from the beginning
         deadline=None,
         derandomize=True,
         database=None,
         print_blob=True,
-        suppress_health_check=health,
+        suppress_health_check=list(HealthCheck),
     )
 
 
+@pytest.mark.timeout(900)
 def test_whatever_an_optimizer_replies_nothing_of_ours_stumbles_and_nothing_is_left() -> None:
     given_out: Counter[str] = Counter()
 
@@ -102,6 +103,7 @@ def test_whatever_an_optimizer_replies_nothing_of_ours_stumbles_and_nothing_is_l
     assert set(given_out) >= {"HELLO", "WHATS_NEXT", "DESCRIPTION", "ADJUSTMENT", "MEASUREMENT", "MEASUREMENT progress"}
 
 
+@pytest.mark.timeout(900)
 def test_whatever_a_command_holds_only_what_servo_yaml_allows_is_launched() -> None:
     launches = 0
 
