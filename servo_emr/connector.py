@@ -18,7 +18,6 @@ from servo_emr.answers import measurement, told, translated
 from servo_emr.checks import check_all
 from servo_emr.checks.optimizer import of_optimizer
 from servo_emr.checks.servox import as_servox
-from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
 from servo_emr.description import components
 from servo_emr.description import metrics as described
@@ -167,7 +166,7 @@ class EMRConnector(servo.BaseConnector):
                 await self.live.lease.take(wait=True)
             except RunError as error:
                 self._warn(f"the lease cannot be taken yet: {error}")
-                await asyncio.sleep(LEASE_RETRY_S)
+                await self.live.real.sleep(LEASE_RETRY_S)
         try:
             left = await self.live.measure.recover()
         except RunError as error:
@@ -178,7 +177,7 @@ class EMRConnector(servo.BaseConnector):
             self.logger.error("{text}", text=failure_block(failed))
         live = self.live
         self._unasked = Unasked(
-            SystemClock(), lambda: live.lease.held and self._operation is None, live.measure.abandon, self._warn
+            live.real, lambda: live.lease.held and self._operation is None, live.measure.abandon, self._warn
         )
         self._unasked.begin()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from servo_emr.aws.account import AwsAccount
@@ -34,7 +34,7 @@ __all__ = ["Live", "assemble", "for_checks", "step_logs"]
 
 @dataclass(frozen=True)
 class Live:
-    """Everything that a command or an event works with."""
+    """Everything that a command or an event works with. `real` is real time, whatever `clock` says."""
 
     config: EMRConfiguration
     space: Space
@@ -47,6 +47,7 @@ class Live:
     measure: Measure
     lease: Lease
     account: Account
+    real: Clock = field(default_factory=SystemClock)
 
 
 def assemble(

@@ -12,7 +12,7 @@ from servo_emr.aws.door import Door
 from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
-from servo_emr.domain.ports import Preflight
+from servo_emr.domain.ports import Clock, Preflight
 from servo_emr.lifecycle.lease import Holder, Lease
 from servo_emr.lifecycle.measure import Measure, Ports
 from servo_emr.lifecycle.stage import Stage
@@ -56,14 +56,14 @@ class Front:
         self.connector = EMRConnector(name="emr", config=self.config)
         self.connector._live = self.live
 
-    def process(self, holder: Holder = ME, dead: tuple[Holder, ...] = ()) -> Live:
+    def process(self, holder: Holder = ME, dead: tuple[Holder, ...] = (), real: Clock | None = None) -> Live:
         """The live objects of a process."""
-        world, config = self.world, self.config
+        world, config, real = self.world, self.config, real or SystemClock()
         book = RateBook([TablePrices()], clock=world.clock)
         packer, evidence = NotebookPacker(world.workspace), NotebookEvidence(world.workspace)
         ports = Ports(world.target, world.workspace, book, packer, evidence, world.clock)
         stage = Stage(world.target, world.workspace, book, world.clock, config.space, config.to_spec())
-        lease = Lease(world.workspace, SystemClock(), holder, lambda one: one not in dead, world.warned.append)
+        lease = Lease(world.workspace, real, holder, lambda one: one not in dead, world.warned.append)
         measure = JobsThatRun(ports, stage, lease.must_be_fresh, world.warned.append)
         measure.world = world
         account = AwsAccount(Door(config.region))  # nothing here asks it
@@ -79,6 +79,7 @@ class Front:
             measure,
             lease,
             account,
+            real,
         )
 
     async def close(self) -> None:
