@@ -302,6 +302,12 @@ async def test_one_record_that_cannot_be_read_is_an_error_unless_somebody_wants_
     assert key in str(told[0])
 
 
+async def test_another_s3_than_the_emulators_is_not_called_one(s3: Any, door: Door) -> None:
+    workspace = S3Workspace(door, "s3://acme-servo/nightly")
+    await workspace.identity()
+    assert workspace.emulated is False
+
+
 class Counting(Door):
     """A door that counts how many records are being read at once, and lets the later ones be read first."""
 
