@@ -94,7 +94,7 @@ def _servo(assets: Path, folder: Path, *arguments: str) -> None:
 
 def _told(said: str) -> str:
     """What a command that failed said of it: our failure block, else the end of all, without servox's traceback."""
-    block = re.search(r"^.* - ((?:FAILED|REJECTED|STOPPED)\b.*?)(?=^\S|^ +[|+]|\Z)", said, re.DOTALL | re.MULTILINE)
+    block = re.search(r"^.* - ((?:FAILED|REJECTED|STOPPED)\b.*?)(?=^\S|^  [|+]|\Z)", said, re.DOTALL | re.MULTILINE)
     return block[1].rstrip() if block is not None else "\n".join(said.splitlines()[-60:])
 
 
