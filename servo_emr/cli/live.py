@@ -109,6 +109,7 @@ class Display:
             yield
             return
         with Live("", console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as self._live:
+            console.show_cursor(True)  # a second Ctrl-C leaves at once, and nobody could give it back then
             try:
                 async with beating(self._tick, TICK_S):
                     yield
