@@ -44,11 +44,15 @@ class EMRConfiguration(servo.BaseConfiguration):
     region: str = pydantic.Field(..., description="AWS region.", regex=r"^[a-z]{2}(-[a-z]+)+-\d$")
     target: Literal["ec2"] = pydantic.Field("ec2", description="The flavour of EMR.")
     workspace: str = pydantic.Field(..., description="S3 prefix; all that is written is under it.", regex=S3_URI)
-    job: JobSection
-    cluster: ClusterSection
-    components: ComponentsSection
-    limits: LimitsSection = pydantic.Field(default_factory=LimitsSection)
-    prices: PricesSection = pydantic.Field(default_factory=PricesSection)
+    job: JobSection = pydantic.Field(..., description="The notebook and how it is run.")
+    cluster: ClusterSection = pydantic.Field(..., description="The cluster, as far as it does not change.")
+    components: ComponentsSection = pydantic.Field(..., description="What may be changed, and how far.")
+    limits: LimitsSection = pydantic.Field(
+        default_factory=LimitsSection, description="Ceilings, in USD, nodes, vCPUs and time."
+    )
+    prices: PricesSection = pydantic.Field(
+        default_factory=PricesSection, description="Where prices come from, and which are good enough."
+    )
     report_details: bool = pydantic.Field(
         False, description="Whether errors, tracebacks and URIs go to the optimizer too."
     )
@@ -71,8 +75,17 @@ class EMRConfiguration(servo.BaseConfiguration):
             "description": "A notebook batch job on throwaway EMR clusters",
             "region": "us-east-1",
             "workspace": "s3://acme-servo/nightly-etl",
-            "job": {"notebook": "s3://acme-notebooks/etl.ipynb"},
-            "cluster": {"release_label": "emr-7.1.0", "log_uri": "s3://acme-servo/nightly-etl/logs"},
+            "job": {
+                "notebook": "s3://acme-notebooks/etl.ipynb",
+                "parameters": {"out": "s3://acme-data/out/{run_id}"},
+                "timeout": "2h",
+                "expected_duration": "20m",
+            },
+            "cluster": {
+                "release_label": "emr-7.1.0",
+                "applications": ["Spark"],
+                "log_uri": "s3://acme-servo/nightly-etl/logs",
+            },
             "components": {
                 "primary": {"inst_type": {"values": ["m5.xlarge"], "value": "m5.xlarge", "pinned": True}},
                 "core": {
@@ -80,7 +93,13 @@ class EMRConfiguration(servo.BaseConfiguration):
                     "replicas": {"min": 2, "max": 12, "value": 4},
                 },
             },
-            "limits": {"cost_per_run": 5.0, "cost_per_hour": 20.0, "nodes": 20, "vcpus": 256},
+            "limits": {
+                "cost_per_run": 5.0,
+                "cost_per_hour": 20.0,
+                "spend_per_day": 100.0,
+                "nodes": 20,
+                "vcpus": 256,
+            },
         }
         return cls(**{**sample, **kwargs})
 

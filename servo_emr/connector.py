@@ -6,7 +6,7 @@ other exception would end the servo's process without a word to the optimizer.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, List, Optional
 
 import click
@@ -16,6 +16,7 @@ import servo
 from servo_emr import __version__
 from servo_emr.answers import measurement, told, translated
 from servo_emr.checks import check_all
+from servo_emr.checks.optimizer import of_optimizer
 from servo_emr.checks.servox import as_servox
 from servo_emr.clock import SystemClock
 from servo_emr.config import EMRConfiguration
@@ -32,6 +33,7 @@ from servo_emr.lifecycle.measure import Order, Outcome
 from servo_emr.lifecycle.stage import Staged
 from servo_emr.lifecycle.unasked import Unasked
 from servo_emr.lifecycle.watch import Progress
+from servo_emr.progress import line
 from servo_emr.wiring import Live, assemble, for_checks
 
 __all__ = ["EMRConnector"]
@@ -59,6 +61,8 @@ class EMRConnector(servo.BaseConnector):
     _running: bool = pydantic.PrivateAttr(False)
     _stopping: bool = pydantic.PrivateAttr(False)
     _unasked: Optional[Any] = pydantic.PrivateAttr(None)
+    _percent: int = pydantic.PrivateAttr(0)
+    _listener: Optional[Any] = pydantic.PrivateAttr(None)
 
     @property
     def live(self) -> Live:
@@ -131,6 +135,8 @@ class EMRConnector(servo.BaseConnector):
         context = click.get_current_context(silent=True)
         if context is None or context.find_root().invoked_subcommand != "run":
             return
+        if (optimizer := of_optimizer(getattr(self.optimizer, "id", None))).remedy:
+            self._warn(f"optimizer: {optimizer.finding}. {optimizer.remedy}")
         self.telemetry[f"{self.name}.breaker"] = await self._breaker_state(HELLO_S)
 
     async def _breaker_state(self, patience_s: float) -> str:
@@ -235,6 +241,7 @@ class EMRConnector(servo.BaseConnector):
         return "" if self._operation is None else self.live.measure.by_hand()
 
     async def _measure(self, metrics: Optional[List[Any]], control: servo.Control) -> Outcome:
+        self._percent = 0
         latest = [Progress("none", "", RunState.QUEUED, 0, 0.0, 0.0)]
 
         def tell(progress: Progress) -> None:
@@ -304,16 +311,15 @@ class EMRConnector(servo.BaseConnector):
 
     def _post(self, progress: Progress) -> None:
         """Posts progress by logging it, as servox does. Holds nothing of the job but counts."""
-        cells = f", cell {progress.cell} of {progress.cells}" if progress.cells else ""
-        self.logger.info(
-            "run {run}: {phase}{cells}, {elapsed:.0f} s, {cost:.4f} USD so far",
-            run=progress.run_id,
-            phase=str(progress.state),
-            cells=cells,
-            elapsed=progress.elapsed_s,
-            cost=progress.cost_usd,
-            progress=max(1, progress.percent),
-        )
+        # Between 1 and 99: servox drops 0 and 100. Never back, also when a command needs a second cluster.
+        self._percent = max(self._percent, 1, progress.percent)
+        self.logger.info("{text}", text=line(progress), progress=self._percent)
+        if self._listener is not None:
+            self._listener(progress)
+
+    def listen(self, listener: Callable[[Progress], None]) -> None:
+        """`listener` hears of progress too: for a command that waits beside this connector."""
+        self._listener = listener
 
     def _failed(self, error: RunError, kind: type[servo.EventError], record: Optional[RunRecord]) -> servo.EventError:
         """`error` for the optimizer; all of it goes to the log first."""

@@ -13,12 +13,12 @@ HEARTBEAT_S = 20.0
 
 
 @contextlib.asynccontextmanager
-async def beating(beat: Callable[[], None]) -> AsyncIterator[None]:
-    """Calls `beat` every HEARTBEAT_S of real time while the body runs."""
+async def beating(beat: Callable[[], None], every_s: float = HEARTBEAT_S) -> AsyncIterator[None]:
+    """Calls `beat` every so many seconds of real time while the body runs."""
 
     async def beats() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(every_s)
             beat()
 
     task = asyncio.create_task(beats())

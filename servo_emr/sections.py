@@ -260,22 +260,22 @@ class _BoughtSection(_Section):
 class PrimarySection(_BoughtSection):
     """The primary node: there is one."""
 
-    inst_type: InstTypeSection
+    inst_type: InstTypeSection = pydantic.Field(..., description="Its instance type.")
 
 
 class GroupSection(_BoughtSection):
     """The core or task nodes."""
 
-    inst_type: InstTypeSection
-    replicas: ReplicasSection
+    inst_type: InstTypeSection = pydantic.Field(..., description="The instance type of all its nodes.")
+    replicas: ReplicasSection = pydantic.Field(..., description="How many nodes it has.")
 
 
 class ComponentsSection(_Section):
     """What can be adjusted: one component for each role of node."""
 
-    primary: PrimarySection
-    core: GroupSection
-    task: GroupSection | None = None
+    primary: PrimarySection = pydantic.Field(..., description="The primary node, where the notebook's driver runs.")
+    core: GroupSection = pydantic.Field(..., description="The core nodes: they compute, and hold HDFS.")
+    task: GroupSection | None = pydantic.Field(None, description="Task nodes: they compute only; none: there are none.")
 
 
 class LimitsSection(_Section):
@@ -303,8 +303,8 @@ class LimitsSection(_Section):
 class PinnedPrice(_Section):
     """A price that you know better: USD per instance-hour."""
 
-    ec2: _Usd
-    fee: _Usd
+    ec2: _Usd = pydantic.Field(..., description="EC2's price.")
+    fee: _Usd = pydantic.Field(..., description="EMR's fee on top of it.")
 
 
 class PinnedStorage(_Section):

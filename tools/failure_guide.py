@@ -1,4 +1,4 @@
-"""Carries what failures look like into docs/failures.md: the golden texts of tests/golden/failures, and the advice.
+"""Carries what failures look like into docs/failures.md: the golden texts, the advice, and every message of the source.
 
 The page's own words, what causes each reason, stay as they are; a reason without a section gets one to be filled in.
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from messages import HEADING, collect, part
 
 from servo_emr.domain.errors import Reason
 from servo_emr.remedies import next_step
@@ -26,13 +28,14 @@ def section(reason: Reason, cause: str) -> str:
 
 def updated(page: str) -> str:
     """The page with every section's symptom and remedy renewed, in the order of the closed list."""
-    head, *old = re.split(r"^## ", page, flags=re.MULTILINE)
+    head, *old = re.split(r"^## ", page.partition(f"\n{HEADING}")[0], flags=re.MULTILINE)
     causes = {}
     for text in old:
         name, _, body = text.partition("\n")
         causes[name.strip()] = body.partition("**What to do.**")[0].strip()
     reasons = [reason for reason in Reason if reason is not Reason.SUCCESS]
-    return head + "\n".join(section(reason, causes.get(str(reason), "")) for reason in reasons)
+    sections = [section(reason, causes.get(str(reason), "")) for reason in reasons]
+    return head + "\n".join([*sections, part(collect(), [str(reason) for reason in reasons])])
 
 
 if __name__ == "__main__":

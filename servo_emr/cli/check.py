@@ -9,8 +9,10 @@ from typing import Any
 import typer
 
 from servo_emr.checks import Checked, Outcome, check_all
-from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note, table
-from servo_emr.cli.settings_file import file_of, load
+from servo_emr.checks.optimizer import of_optimizer
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, note
+from servo_emr.cli.settings_file import file_of, load, optimizer_of
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import RunError
 from servo_emr.wiring import for_checks
 
@@ -19,7 +21,8 @@ __all__ = ["check", "refusal", "show_checks"]
 
 def check(context: typer.Context, output: Output = OUTPUT) -> None:
     """Check whether a run could work: rights, roles, workspace, notebook, types, quotas, prices. Launches nothing."""
-    results = asyncio.run(check_all(for_checks(load(file_of(context.obj)), note)))
+    path = file_of(context.obj)
+    results = [*asyncio.run(check_all(for_checks(load(path), note))), of_optimizer(optimizer_of(path))]
     if output is Output.JSON:
         emit_json([_plain(result) for result in results])
     else:
@@ -41,7 +44,11 @@ def _plain(result: Checked) -> dict[str, Any]:
 def _page(results: Sequence[Checked]) -> str:
     counted = [(sum(result.outcome is outcome for result in results), outcome) for outcome in Outcome]
     summary = ", ".join(f"{count} {outcome}" for count, outcome in counted if count)
-    return f"{table(_rows(results), columns(), 'FINDING')}\n\n{summary}"
+    styles = {"OUTCOME": _STYLES} if coloured() else None
+    return f"{table(_rows(results), columns(), 'FINDING', styles=styles)}\n\n{summary}"
+
+
+_STYLES = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
 def _rows(results: Sequence[Checked]) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
@@ -14,14 +15,18 @@ import typer
 from servo_emr.checks import check_all
 from servo_emr.cli.check import refusal, show_checks
 from servo_emr.cli.emulated import EMULATED, emulator
-from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note
-from servo_emr.cli.plan import SET, appraised, chosen, show_appraisal
-from servo_emr.cli.runs import page
+from servo_emr.cli.live import displayed
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
+from servo_emr.cli.plan import SET, chosen, planned_of
+from servo_emr.cli.planned import plan_page
 from servo_emr.cli.settings_file import file_of, load, section
+from servo_emr.cli.show import page
 from servo_emr.config import EMRConfiguration
 from servo_emr.connector import EMRConnector
 from servo_emr.domain.errors import Reason, RunError, UsageError, failure
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.settings import Value
+from servo_emr.failure_block import failure_block
 from servo_emr.wiring import for_checks
 
 __all__ = ["cycle"]
@@ -47,7 +52,7 @@ def cycle(
     yes: bool = typer.Option(False, "--yes", "-y", help="Launch without asking."),
     output: Output = OUTPUT,
 ) -> None:
-    """Run one adjust-measure cycle: the engineer's dry run."""
+    """Run one adjust-measure cycle: checks, plan, launch, progress, result. With --emulated, the dry run."""
     path = file_of(context.obj)
     if durations not in (None, "wall", "model") and not durations.startswith("replay:"):
         raise UsageError(f"--durations {durations}: wall, model or replay:FILE")
@@ -73,6 +78,12 @@ def cycle(
         raise typer.Exit(1)
 
 
+def _refused(error: RunError) -> typer.Exit:
+    """What ends a cycle before there is a run, told as every failure is: in one block."""
+    note(fitted(failure_block(error), columns(err=True)))
+    return typer.Exit(1)
+
+
 def _for_emulator(config: EMRConfiguration, emr: dict[str, Any]) -> EMRConfiguration:
     """The configuration with the account's own network and roles taken out: the emulated account has others."""
     named = [name for name in ("subnet_ids", "service_role", "instance_profile") if name in emr["cluster"]]
@@ -96,28 +107,38 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
     checks = await check_all(for_checks(config, note))
     show_checks(checks)
     if (wrong := refusal(checks)) is not None:
-        raise wrong
-    spec = live.stage.spec(values)
-    appraisal = await appraised(live, spec)
-    show_appraisal(spec, values, appraisal, list(staged.warnings))
-    if appraisal.refusal is not None:
-        raise appraisal.refusal
+        raise _refused(wrong)
+    planned = await planned_of(live, staged, values)
+    note(plan_page(planned, columns(err=True), coloured(err=True)))
+    if planned.appraisal.refusal is not None:
+        raise _refused(planned.appraisal.refusal)
     if ask:
         _confirm()
+    note("")
+    try:
+        run_id = await _run(connector, values)
+    except RunError as error:
+        raise _refused(error) from error
+    found = await live.workspace.record(run_id)
+    if found is None:
+        raise failure(Reason.BUCKET, f"the record of run {run_id} is not in {live.workspace.uri}")
+    return found[0]
+
+
+async def _run(connector: EMRConnector, values: Mapping[str, Value]) -> str:
+    """Adjusts and measures, with the progress in view; the run's id."""
     adjustments = [
         servo.Adjustment(component_name=component, setting_name=name, value=value)
         for selector, value in values.items()
         for component, _, name in [selector.partition(".")]
     ]
-    try:
-        await connector.adjust(adjustments)
-        run_id = (await connector.measure()).annotations["run_id"]
-    except servo.errors.EventError as error:
-        run_id = _run_of(error)
-    found = await live.workspace.record(run_id)
-    if found is None:
-        raise failure(Reason.BUCKET, f"the record of run {run_id} is not in {live.workspace.uri}")
-    return found[0]
+    async with displayed(connector.live.clock) as display:
+        connector.listen(display.show)
+        try:
+            await connector.adjust(adjustments)
+            return str((await connector.measure()).annotations["run_id"])
+        except servo.errors.EventError as error:
+            return _run_of(error)
 
 
 def _confirm() -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import typer
 
 from servo_emr.cli.emulated import EMULATED, emulator
-from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds, table
+from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds
 from servo_emr.cli.settings_file import load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Reason, failure
 from servo_emr.domain.run import RunRecord
 from servo_emr.wiring import Live, assemble
@@ -30,7 +31,7 @@ SETTINGS = (
     {"core.inst_type": "c5.xlarge", "core.replicas": "4"},
     {"core.inst_type": "r5.2xlarge", "core.replicas": "2"},
 )
-_PROGRESS = re.compile(r"(run \S+: .* USD so far)")
+_PROGRESS = re.compile(r"(run \S+: .* USD so far.*)")
 _MODEL = (
     "Durations follow the emulator's stated scaling law (docs/emulator.md), because two cores cannot show scaling; "
     "the notebooks really ran, and their metrics are what they computed."
@@ -87,16 +88,24 @@ def _servo(assets: Path, folder: Path, *arguments: str) -> None:
     )
     said = list(_shown(process))
     if process.wait() != 0:
-        tail = "".join(said[-60:])
-        raise failure(Reason.BUG, f"servo {' '.join(arguments)} ended with status {process.returncode}:\n{tail}")
+        told = _told("".join(said))
+        raise failure(Reason.BUG, f"servo {' '.join(arguments)} ended with status {process.returncode}:\n{told}")
+
+
+def _told(said: str) -> str:
+    """What a command that failed said of it: our failure block, else the end of all, without servox's traceback."""
+    block = re.search(r"^.* - ((?:FAILED|REJECTED|STOPPED)\b.*?)(?=^\S|^  [|+]|\Z)", said, re.DOTALL | re.MULTILINE)
+    return block[1].rstrip() if block is not None else "\n".join(said.splitlines()[-60:])
 
 
 def _shown(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
+    before = ""
     for line in process.stdout:
         yield line
-        if found := _PROGRESS.search(line):
-            note(f"  {found[1]}")
+        if (found := _PROGRESS.search(line)) and found[1] != before:
+            before = found[1]
+            note(f"  {before}")
 
 
 async def _records(live: Live) -> list[RunRecord]:

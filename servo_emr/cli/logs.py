@@ -9,9 +9,9 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, emit_json, note
-from servo_emr.cli.runs import record_of
+from servo_emr.cli.output import OUTPUT, RUN, Output, columns, emit_json, fitted, note
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import RunError, UsageError
 from servo_emr.domain.logs import LOG_NAMES, StepLog, StepLogs
 from servo_emr.domain.ports import Handle
@@ -29,7 +29,7 @@ LATE_S = 360.0
 
 def logs(
     context: typer.Context,
-    run: str = typer.Argument(..., metavar="RUN"),
+    run: str = RUN,
     follow: bool = typer.Option(False, "--follow", "-f", help="Go on until the run has ended and its logs are there."),
     only: list[str] = typer.Option(
         [], "--only", metavar="LOG", help="One of controller, stdout, stderr; may be repeated."
@@ -113,7 +113,7 @@ async def _print(reader: _Reader, run: str, follow: bool) -> None:
         await clock.sleep(PACE_S)
     for uri in missing:
         late = "EMR puts logs there about every five minutes, and when the cluster has ended"
-        note(f"not there{'' if ended else ' yet'}: {uri} ({late}).")
+        note(fitted(f"not there{'' if ended else ' yet'}: {uri} ({late}).", columns(err=True)))
 
 
 def _more(reader: _Reader, step: StepLook, log: StepLog) -> None:
@@ -123,6 +123,7 @@ def _more(reader: _Reader, step: StepLook, log: StepLog) -> None:
         return
     if seen is None:
         empty = "" if log.text else " (empty)"
-        typer.echo(f"==> step {step.name} ({step.state}), {log.name}: {log.uri} <=={empty}")
+        head = f"==> step {step.name} ({step.state}), {log.name}: {log.uri} <=={empty}"
+        typer.echo(fitted(head, columns()))
     typer.echo(log.text[seen or 0 :], nl=bool(log.text) and not log.text.endswith("\n"))
     reader.printed[log.uri] = len(log.text)

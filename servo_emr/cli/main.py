@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Optional
 
 import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, report, runs, sweep
+from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, report, runs, show, sweep
+from servo_emr.cli.overview import FIRST, LOOK, MEND, RUN, Command, Overview
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="servo-emr",
-    help="Finds the Amazon EMR cluster on which a notebook batch job runs cheapest or fastest.",
+    cls=Overview,
+    help="Finds the Amazon EMR cluster on which a notebook batch job runs cheapest or fastest: measures the job on "
+    "throwaway clusters, in seconds and dollars.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -47,20 +51,22 @@ def options(
     context.obj = config_file
 
 
-app.command("check")(check.check)
-app.command("policy")(policy.policy)
-app.command("plan")(plan.plan)
-app.command("cycle")(cycle.cycle)
-app.command("prices")(prices.prices)
-app.command("runs")(runs.runs)
-app.command("show")(runs.show)
-app.command("logs")(logs.logs)
-app.command("open")(page.open_run)
-app.command("report")(report.report)
-app.command("sweep")(sweep.sweep)
-app.command("resume")(runs.resume)
-app.command("demo")(demo.demo)
-app.command("emulator")(emulator.emulator)
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    FIRST: {"demo": demo.demo, "check": check.check, "policy": policy.policy, "plan": plan.plan},
+    RUN: {"cycle": cycle.cycle, "emulator": emulator.emulator},
+    LOOK: {
+        "runs": runs.runs,
+        "show": show.show,
+        "logs": logs.logs,
+        "open": page.open_run,
+        "report": report.report,
+        "prices": prices.prices,
+    },
+    MEND: {"sweep": sweep.sweep, "resume": runs.resume},
+}
+for _section, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, cls=Command, rich_help_panel=_section)(_command)
 
 
 def run() -> None:

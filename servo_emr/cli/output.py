@@ -1,24 +1,39 @@
-"""What commands print: tables and facts for people, one JSON document with `-o json`.
+"""What commands print: facts for people, one JSON document with `-o json`.
 
-On a terminal lines are broken to its width; elsewhere they are left whole, for whoever reads them next. No colours.
+On a terminal lines are broken to its width; elsewhere they are left whole, for whoever reads them next. Colours are for
+terminals only, never where NO_COLOR is set, and say nothing that the words do not.
 """
 
 from __future__ import annotations
 
 import enum
 import json
+import os
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import tabulate
 import typer
 
-__all__ = ["OUTPUT", "Output", "columns", "dollars", "emit_json", "facts", "fitted", "note", "seconds", "table", "when"]
+__all__ = [
+    "NARROWEST",
+    "OUTPUT",
+    "RUN",
+    "Output",
+    "coloured",
+    "columns",
+    "dollars",
+    "emit_json",
+    "facts",
+    "fitted",
+    "note",
+    "seconds",
+    "when",
+]
 
 
 class Output(enum.StrEnum):
@@ -28,6 +43,7 @@ class Output(enum.StrEnum):
     JSON = "json"
 
 
+RUN = typer.Argument(..., metavar="RUN", help="The run's id, as `servo-emr runs` lists it.")
 OUTPUT = typer.Option(Output.TEXT, "-o", "--output", help="text for people, json: one document on standard output.")
 
 
@@ -41,42 +57,22 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def coloured(err: bool = False) -> bool:
+    """Whether standard output (or error) is a terminal that may show colours."""
+    stream = sys.stderr if err else sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def columns(err: bool = False) -> int | None:
     """The width of the terminal that standard output (or error) is; None where it is none."""
     stream = sys.stderr if err else sys.stdout
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def table(rows: Sequence[Mapping[str, Any]], width: int | None = None, wide: str = "") -> str:
-    """Rows of equal keys as a plain table.
-
-    Args:
-        width: the room there is; None for as much as it takes. A table that cannot be made to fit becomes a list of
-            facts, row by row.
-        wide: the column that is wrapped when there is too little room.
-    """
-    if not rows:
-        return ""
-    cells = [{name: str(value) for name, value in row.items()} for row in rows]
-    # tabulate gives a heading two columns more than it has letters
-    taken = {name: max(len(name) + _GAP, *(_longest(row[name]) for row in cells)) for name in cells[0]}
-    excess = 0 if width is None else sum(taken.values()) + _GAP * (len(taken) - 1) - width
-    if width is not None and excess > 0:
-        room = taken.get(wide, 0) - excess
-        if room < _NARROWEST:
-            return "\n\n".join(facts(row, width) for row in cells)
-        cells = [{**row, wide: fitted(row[wide], room)} for row in cells]
-    # What looks like a number is left as it was written: 0.1050 USD is not 0.105.
-    return tabulate.tabulate([list(row.values()) for row in cells], list(cells[0]), "plain", disable_numparse=True)
-
-
-_GAP = 2
-_NARROWEST = 30
+NARROWEST = 30
 """Columns: text in fewer of them is a ladder, no paragraph."""
 
-
-def _longest(text: str) -> int:
-    return max(map(len, text.splitlines()), default=0)
+_GAP = 2
 
 
 def fitted(text: str, width: int | None) -> str:
@@ -90,7 +86,7 @@ def fitted(text: str, width: int | None) -> str:
     for line in text.splitlines():
         second = _SECOND_COLUMN.match(line)
         indent = len(second[0]) if second is not None else 0
-        if width - indent < _NARROWEST:
+        if width - indent < NARROWEST:
             indent = len(line) - len(line.lstrip())
         lines += (
             [line]
@@ -109,7 +105,7 @@ def facts(pairs: Mapping[str, Any], width: int | None = None) -> str:
     """Names and values, one a line; what is empty is left out. `width` as in `table`."""
     shown = {name: str(value) for name, value in pairs.items() if value not in (None, "", [], {}, ())}
     taken = max(map(len, shown), default=0) + _GAP
-    if width is not None and width - taken >= _NARROWEST:
+    if width is not None and width - taken >= NARROWEST:
         shown = {name: fitted(value, width - taken) for name, value in shown.items()}
     return "\n".join(f"{name:<{taken}}{_hung(value, taken)}" for name, value in shown.items())
 

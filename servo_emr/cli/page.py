@@ -10,9 +10,9 @@ from typing import Optional
 
 import typer
 
-from servo_emr.cli.output import note
-from servo_emr.cli.runs import record_of
+from servo_emr.cli.output import RUN, note
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import Reason, UsageError, failure
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import of_repeat
@@ -24,7 +24,7 @@ __all__ = ["open_run"]
 
 def open_run(
     context: typer.Context,
-    run: str = typer.Argument(..., metavar="RUN"),
+    run: str = RUN,
     repeat: int = typer.Option(1, "--repeat", min=1, help="Which of the run's repeats."),
     output: Optional[Path] = typer.Option(None, "--output", help="The file to write; default: RUN.html."),
 ) -> None:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, table
-from servo_emr.cli.prices import price_rows
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
+from servo_emr.cli.planned import Planned, changes, limits, plan_page
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
-from servo_emr.domain.money import Estimate
 from servo_emr.domain.ports import Finding
 from servo_emr.domain.settings import Space, Value
-from servo_emr.domain.spec import NodeGroup, RunKey, RunSpec, plain
+from servo_emr.domain.spec import RunKey, RunSpec, plain
+from servo_emr.lifecycle.guards import spent
+from servo_emr.lifecycle.past import read_past
 from servo_emr.lifecycle.stage import Appraisal, Staged
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["SET", "appraised", "chosen", "plan", "show_appraisal"]
+__all__ = ["SET", "chosen", "plan", "planned_of"]
 
 SET = typer.Option([], "--set", metavar="COMPONENT.SETTING=VALUE", help="Change a setting first; may be repeated.")
 
@@ -46,19 +48,30 @@ def chosen(space: Space, staged: Staged, assignments: list[str]) -> dict[str, Va
         raise UsageError(f"--set: {error}") from error
 
 
-def plan(context: typer.Context, assignments: list[str] = SET, output: Output = OUTPUT) -> None:
-    """Show what would be launched: the exact request, findings, dollars. Launches nothing."""
+def plan(
+    context: typer.Context,
+    assignments: list[str] = SET,
+    request: bool = typer.Option(False, "--request", help="Show the exact request to EMR too."),
+    output: Output = OUTPUT,
+) -> None:
+    """Show what would be launched, what changes, dollars, limits and findings. Launches and writes nothing."""
     live = assemble(load(file_of(context.obj)), note, keeps_prices=False)
-    document = asyncio.run(_plan(live, assignments))
+    planned, document = asyncio.run(_plan(live, assignments))
     if output is Output.JSON:
         emit_json(document)
     else:
-        typer.echo(f"\nThe request to EMR (RunJobFlow):\n{json.dumps(document['request'], indent=2)}")
+        typer.echo(plan_page(planned, columns(), coloured()))
+        if request:
+            typer.echo(f"\nThe request to EMR (RunJobFlow):\n{json.dumps(document['request'], indent=2)}")
+        else:
+            words = "".join(f" --set {text}" for text in assignments)
+            told = f"Nothing was launched. `servo-emr cycle{words}` runs it, `--request` shows the exact request."
+            note("\n" + fitted(told, columns(err=True)))
     if document["refusal"] is not None:
         raise typer.Exit(1)
 
 
-async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
+async def _plan(live: Live, assignments: list[str]) -> tuple[Planned, dict[str, Any]]:
     warnings: list[str] = []
     staged, workspace_id = Staged(live.space.configured), NO_ID
     try:
@@ -68,15 +81,15 @@ async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
     except RunError as error:
         warnings.append(f"the workspace cannot be read, configured values are used: {error}")
     values = chosen(live.space, staged, assignments)
-    spec = live.stage.spec(values)
-    appraisal = await appraised(live, spec)
-    show_appraisal(spec, values, appraisal, [*staged.warnings, *warnings])
+    planned = await planned_of(live, staged, values, warnings)
+    appraisal, spec = planned.appraisal, planned.spec
     key = RunKey(live.workspace.uri, workspace_id, NO_RUN)
-    request = live.target.request(appraisal.launchable(spec), key)
     refusal = appraisal.refusal
-    return {
+    return planned, {
         "settings": values,
-        "request": request,
+        "changes": changes(planned),
+        "limits": limits(planned),
+        "request": live.target.request(appraisal.launchable(spec), key),
         "findings": [
             {"reason": str(f.reason), "message": f.message, "certain": f.certain, "remedy": f.remedy}
             for f in appraisal.preflight.findings
@@ -89,7 +102,31 @@ async def _plan(live: Live, assignments: list[str]) -> dict[str, Any]:
     }
 
 
-async def appraised(live: Live, spec: RunSpec) -> Appraisal:
+async def planned_of(live: Live, staged: Staged, values: dict[str, Value], warnings: Sequence[str] = ()) -> Planned:
+    """What `values` would launch, appraised. Launches and writes nothing."""
+    spec = live.stage.spec(values)
+    return Planned(
+        spec=spec,
+        settings=live.space.settings,
+        before=staged.values,
+        values=values,
+        appraisal=await _appraised(live, spec),
+        day=await _day(live),
+        warnings=(*staged.warnings, *warnings),
+        workspace=live.workspace.uri,
+    )
+
+
+async def _day(live: Live) -> float | None:
+    """The dollars of the last 24 hours; None where the records cannot be read, which the appraisal says."""
+    try:
+        past = await read_past(live.workspace, live.clock.now())
+    except RunError:
+        return None
+    return sum(spent(record) for record in past.of_last_day())
+
+
+async def _appraised(live: Live, spec: RunSpec) -> Appraisal:
     """What a launch would be told before it: the notebook is read and checked too. Launches and writes nothing."""
     appraisal = await live.stage.appraise(spec)
     try:
@@ -100,50 +137,3 @@ async def appraised(live: Live, spec: RunSpec) -> Appraisal:
         refusal = appraisal.refusal or (error if finding.certain else None)
         return replace(appraisal, preflight=preflight, refusal=refusal)
     return appraisal
-
-
-def _nodes(group: NodeGroup) -> dict[str, Any]:
-    bid = "" if group.bid_usd is None else f", at most {dollars(group.bid_usd)} an hour"
-    return {
-        "NODES": group.count,
-        "ROLE": str(group.role),
-        "TYPE": group.inst_type,
-        "MARKET": f"{group.market}{bid}",
-    }
-
-
-def _dollars(spec: RunSpec, estimate: Estimate) -> dict[str, str]:
-    limit = spec.limits.cost_per_run
-    rate = (
-        f"{dollars(estimate.usd_per_hour)}: EC2 {dollars(estimate.ec2_usd_per_hour)}, EMR fee "
-        f"{dollars(estimate.fee_usd_per_hour)}, EBS {dollars(estimate.ebs_usd_per_hour)}; "
-        f"of it the primary node {dollars(estimate.primary_usd_per_hour)}"
-    )
-    if estimate.ceiling_usd_per_hour > estimate.usd_per_hour:
-        rate += f"; at most {dollars(estimate.ceiling_usd_per_hour)}, which limits count with"
-    repeats = f", {spec.job.repeats} repeats" if spec.job.repeats > 1 else ""
-    return {
-        "USD per hour": rate,
-        "USD for the run": f"at least {dollars(estimate.floor_usd)}; likely {dollars(estimate.likely_usd)} "
-        f"({seconds(estimate.likely_s)}{repeats}); {dollars(estimate.high_usd)} with every time limit reached "
-        f"({seconds(estimate.high_s)})",
-        "Stopped at": "no emr.limits.cost_per_run is set" if limit is None else f"{dollars(limit)} USD",
-        "Basis": estimate.basis,
-    }
-
-
-def show_appraisal(spec: RunSpec, values: dict[str, Value], appraisal: Appraisal, warnings: list[str]) -> None:
-    """Prints settings, nodes, dollars and findings, on standard error: they are for the person at the terminal."""
-    note(fitted(f"Settings: {', '.join(f'{name}={value}' for name, value in values.items())}\n", columns(err=True)))
-    width = columns(err=True)
-    note(table([_nodes(group) for group in spec.groups], width))
-    note("\n" + facts(_dollars(spec, appraisal.estimate), width))
-    note("\n" + table(price_rows(appraisal.quote), width, "FROM"))
-    for finding in appraisal.preflight.findings:
-        mark = "Cannot run" if finding.certain else "Mind"
-        note("\n" + fitted(f"{mark}: {finding.message} {finding.remedy}".rstrip(), width))
-    told = {finding.message for finding in appraisal.preflight.findings}
-    for warning in [*warnings, *(text for text in appraisal.warnings if text not in told)]:
-        note("\n" + fitted(f"Mind: {warning}", width))
-    if appraisal.refusal is not None:
-        note("\n" + fitted(f"Refused: {appraisal.refusal.reason}: {appraisal.refusal}", width))

@@ -9,8 +9,9 @@ from typing import Any, Optional
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note, table
+from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.money import Quote
 from servo_emr.domain.settings import INST_TYPE, EnumBound

@@ -1,74 +1,165 @@
-"""`servo-emr runs`, `show` and `resume`: the records of the workspace, and the breaker that is read off them."""
+"""`servo-emr runs` and `resume`: the records of the workspace, and the breaker that is read off them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
+import contextlib
+import enum
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, facts, fitted, note, seconds, table, when
+from servo_emr.cli.chosen import Chosen, Sort, chosen_by
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, dollars, emit_json, note, seconds, when
 from servo_emr.cli.settings_file import file_of, load
-from servo_emr.domain.errors import RunError, UsageError
+from servo_emr.cli.tables import table
+from servo_emr.domain.errors import Reason, RunError, UsageError, Verdict
 from servo_emr.domain.run import RunRecord
-from servo_emr.domain.spec import is_run_id
-from servo_emr.failure_block import failure_of
 from servo_emr.lifecycle import breaker
-from servo_emr.lifecycle.guards import spent
+from servo_emr.lifecycle.guards import so_far, spent
 from servo_emr.lifecycle.past import read_past
+from servo_emr.report.table import cluster, rows, to_csv
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["page", "record_of", "resume", "row", "runs", "show"]
+__all__ = ["Listing", "resume", "row", "runs"]
+
+DROPPED = ("CLUSTER", "WHEN (UTC)", "STATE", "DURATION")
+"""What a narrow terminal does without, in this order: the run's id tells when it began."""
 
 
-def row(record: RunRecord) -> dict[str, str]:
-    """A run in one line of a table."""
+class Listing(enum.StrEnum):
+    """Forms of a list of runs."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The chosen records, newest first or as sorted, and why nothing is launched while the breaker is open."""
+
+    records: Sequence[RunRecord]
+    breaker: str | None
+
+
+def row(record: RunRecord, now: float) -> dict[str, str]:
+    """A run in one line of a table; `now` for what one under way has cost so far."""
+    total = so_far(record, now) if not record.decided and record.launched_at is not None else spent(record)
+    unbilled = not record.cost and total > 0
     return {
         "RUN": record.run_id,
         "WHEN (UTC)": when(record.created_at),
-        "SETTINGS": " ".join(str(value) for value in record.settings.values()),
+        "NODES": cluster(record.spec),
         "STATE": str(record.state),
         "OUTCOME": record.reason or "",
-        "DURATION": seconds(record.phases.get("duration")),
-        "USD": dollars(spent(record)),
+        # What a run took that did not succeed is no duration of the job.
+        "DURATION": seconds(record.phases.get("duration")) if record.verdict is Verdict.SUCCEEDED else "",
+        "USD": f"{'~' if unbilled else ''}{dollars(total)}",
         "CLUSTER": record.cluster_id or "",
     }
 
 
 def runs(
     context: typer.Context,
-    limit: int = typer.Option(50, "-n", "--limit", min=1, help="At most so many, the newest."),
-    output: Output = OUTPUT,
+    last: int = typer.Option(50, "-n", "--last", "--limit", min=1, help="At most so many, the newest."),
+    verdict: list[str] = typer.Option(
+        [], "--verdict", metavar="WORD", help="Only with this verdict or reason, or `unfinished`; may be repeated."
+    ),
+    since: Optional[str] = typer.Option(None, "--since", help="Only since then: 90m, 24h, 7d, or 2026-11-28 (UTC)."),
+    assignments: list[str] = typer.Option(
+        [], "--set", metavar="COMPONENT.SETTING=VALUE", help="Only with this setting; may be repeated."
+    ),
+    sort: Sort = typer.Option(Sort.WHEN, "--sort", help="By when (newest first), duration or usd (least first)."),
+    reverse: bool = typer.Option(False, "--reverse", help="The other way round."),
+    watch: bool = typer.Option(False, "--watch", "-w", help="Go on until Ctrl-C; elsewhere than on a terminal, lines."),
+    every: float = typer.Option(5.0, "--every", min=0.1, help="With --watch: seconds between two looks."),
+    output: Listing = typer.Option(Listing.TEXT, "-o", "--output", help="text for people; json: records; csv: rows."),
 ) -> None:
     """List the runs of the workspace, newest first."""
     live = assemble(load(file_of(context.obj)), note)
-    records, standing = asyncio.run(_newest(live, limit))
-    why = standing.open_because(live.config.limits.unproductive_spend)
-    if why is not None:
-        note(f"The breaker is open: {why}. `servo-emr resume` closes it.")
-    if output is Output.JSON:
-        emit_json([record.to_json() for record in records])
-    elif records:
-        typer.echo(table([row(record) for record in records], columns()))
+    which = chosen_by(last, verdict, since, assignments, sort, reverse, live.clock.now())
+    if watch:
+        if output is not Listing.TEXT:
+            raise UsageError(f"--watch: one document cannot be watched; leave out -o {output}")
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_watch(live, which, every))
+        return
+    found = asyncio.run(_found(live, which))
+    if found.breaker is not None:
+        note(found.breaker)
+    if output is Listing.JSON:
+        emit_json([record.to_json() for record in found.records])
+    elif output is Listing.CSV:
+        typer.echo(to_csv(rows(found.records)), nl=False)
     else:
-        typer.echo(f"No runs yet in {live.workspace.uri}.")
+        typer.echo(_listed(live, found, which))
 
 
-async def _newest(live: Live, limit: int) -> tuple[list[RunRecord], breaker.Standing]:
-    records: list[RunRecord] = []
+def _listed(live: Live, found: _Found, which: Chosen) -> str:
+    if not found.records:
+        narrowed = ", or none that was asked for" if which.narrows else ""
+        return f"No runs yet in {live.workspace.uri}{narrowed}."
+    shown = [row(record, live.clock.now()) for record in found.records]
+    styles = {}
+    if coloured():
+        reasons = {record.reason or "" for record in found.records}
+        styles = {"OUTCOME": {name: "green" if name == Reason.SUCCESS else "red" for name in reasons}}
+    text = table(shown, columns(), drop=DROPPED, styles=styles)
+    if any(one["USD"].startswith("~") for one in shown):
+        note("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
+    return text
+
+
+async def _found(live: Live, which: Chosen) -> _Found:
     unreadable: list[RunError] = []
-    async for record in live.workspace.records(unreadable=unreadable.append):
-        records.append(record)
-        if len(records) >= limit:
-            break
+    records = await which.of(live.workspace, unreadable.append)
     for error in unreadable:
         note(f"Left out: {error}")
     if unreadable:
         note("While a record cannot be read nothing is launched, and the breaker cannot be told.")
-        return records, breaker.Standing()
+        return _Found(records, None)
     past = await read_past(live.workspace, live.clock.now())
-    return records, breaker.standing(past, await breaker.resumed_at(live.workspace))
+    standing = breaker.standing(past, await breaker.resumed_at(live.workspace))
+    why = standing.open_because(live.config.limits.unproductive_spend)
+    return _Found(records, None if why is None else f"The breaker is open: {why}. `servo-emr resume` closes it.")
+
+
+async def _watch(live: Live, which: Chosen, every: float) -> None:
+    """Looks until it is stopped: a terminal shows the list anew, elsewhere a line says what has changed."""
+    if not sys.stdout.isatty():
+        await _append(live, which, every)
+        return
+    from rich.console import Console
+    from rich.live import Live as Screen
+    from rich.text import Text
+
+    console = Console(no_color=not coloured())
+    with Screen("", console=console, auto_refresh=False, transient=False, vertical_overflow="crop") as screen:
+        while True:
+            found = await _found(live, which)
+            lines = _listed(live, found, which).splitlines()[: shutil.get_terminal_size().lines - 4]
+            lines += ["", f"{when(live.clock.now())} UTC; Ctrl-C ends this.", found.breaker or ""]
+            screen.update(Text.from_ansi("\n".join(lines).rstrip(), no_wrap=True), refresh=True)
+            await asyncio.sleep(every)
+
+
+async def _append(live: Live, which: Chosen, every: float) -> None:
+    told: dict[str, str] = {}
+    while True:
+        found = await _found(live, which)
+        for record in reversed(found.records):
+            state = f"{record.state}  {record.reason or 'not yet'}"
+            if told.get(record.run_id) != state:
+                one = row(record, live.clock.now())
+                took = f"  {one['DURATION']}" if one["DURATION"] else ""
+                typer.echo(f"{record.run_id}  {one['NODES']}  {state}{took}  {one['USD']} USD")
+                told[record.run_id] = state
+        await asyncio.sleep(every)
 
 
 def resume(context: typer.Context, output: Output = OUTPUT) -> None:
@@ -77,90 +168,8 @@ def resume(context: typer.Context, output: Output = OUTPUT) -> None:
     live = assemble(config, note)
     before = asyncio.run(breaker.resume(live.workspace, live.clock))
     why = before.open_because(config.limits.unproductive_spend)
+    document: dict[str, Any] = {"was_open_because": why, "runs": before.runs, "usd": before.usd}
     if output is Output.JSON:
-        emit_json({"was_open_because": why, "runs": before.runs, "usd": before.usd})
+        emit_json(document)
     else:
         typer.echo(f"Closed. It was open: {why}." if why else "It was closed; its counts begin anew.")
-
-
-def show(context: typer.Context, run: str = typer.Argument(..., metavar="RUN"), output: Output = OUTPUT) -> None:
-    """Show all that is known of one run."""
-    record = asyncio.run(record_of(assemble(load(file_of(context.obj)), note), run))
-    if output is Output.JSON:
-        emit_json(record.to_json())
-    else:
-        typer.echo(page(record, columns()))
-
-
-async def record_of(live: Live, run: str) -> RunRecord:
-    """The record of a run that the command line names.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if not is_run_id(run):
-        raise UsageError(f"{run!r} is not a run's id; `servo-emr runs` lists them")
-    found = await live.workspace.record(run)
-    if found is None:
-        raise UsageError(f"there is no run {run} in {live.workspace.uri}; `servo-emr runs` lists them")
-    return found[0]
-
-
-_IN_BLOCK = ("instances", "cell_error", "cell_index", "ename", "traceback", "logs", "output", "aws", "step", "errors")
-"""Details that the failure block shows, or that are of no use to people."""
-
-
-def page(record: RunRecord, width: int | None = None) -> str:
-    """All that is known of one run, for people, in lines of at most `width` characters."""
-    cost: dict[str, Any] = dict(record.cost or {})
-    failed = failure_of(record) or ""
-    parts = [
-        facts(
-            {
-                "Run": record.run_id,
-                "When (UTC)": f"{when(record.created_at)} to {when(record.ended_at)}",
-                "Outcome": f"{record.reason or 'not yet'} ({record.state})",
-                "Settings": ", ".join(f"{name}={value}" for name, value in record.settings.items()),
-                "Cluster": record.cluster_id,
-                "Notebook SHA-256": record.notebook_sha256,
-            },
-            width,
-        ),
-        fitted(failed, width),
-        _block("Phases", {name: seconds(value) for name, value in record.phases.items()}, width),
-        _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in record.metrics.items()}, width),
-        _block("Without a value", record.missing, width),
-        _block(
-            "Dollars",
-            {
-                "one run of the job": dollars(cost.get("usd")),
-                "billed": dollars(spent(record)),
-                "EC2": dollars(cost.get("ec2_usd")),
-                "EMR fee": dollars(cost.get("fee_usd")),
-                "EMR fee, lower reading": dollars(cost.get("fee_low_usd")),
-                "EBS": dollars(cost.get("ebs_usd")),
-                "while the job ran": dollars(cost.get("job_usd")),
-                "basis": cost.get("basis"),
-                "note": "; ".join(cost.get("notes", ())),
-            }
-            if cost
-            else {"so far": f"{dollars(record.cost_so_far)} (running total, no bill)"},
-            width,
-        ),
-        "" if failed else _block("Cause", {k: value for k, value in record.cause.items() if k != "errors"}, width),
-        _block("Left behind", record.urls, width),
-        _block("Details", {key: _shown(value) for key, value in record.details.items() if key not in _IN_BLOCK}, width),
-    ]
-    parts += [fitted(f"Mind: {warning}", width) for warning in record.warnings]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _block(title: str, pairs: Any, width: int | None) -> str:
-    body = facts(pairs, None if width is None else width - 2)
-    return f"{title}\n" + "\n".join(f"  {line}" for line in body.splitlines()) if body else ""
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return ("\n" + value).replace("\n", "\n    ").rstrip() if "\n" in value else value
-    return json.dumps(value, indent=1, ensure_ascii=False).replace("\n", "\n    ")

@@ -13,7 +13,7 @@ import yaml
 from servo_emr.config import EMRConfiguration
 from servo_emr.domain.errors import UsageError
 
-__all__ = ["file_of", "load", "section"]
+__all__ = ["file_of", "load", "optimizer_of", "section"]
 
 DEFAULT = "servo.yaml"
 
@@ -32,14 +32,7 @@ def section(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is no such file, no YAML in it, or no such section.
     """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UsageError(
-            f"{path}: {error.strerror}. Name the file with -c, or make one: servo generate -f servo.yaml emr"
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that is in no calendar
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    document = _document(path)
     if not isinstance(document, dict) or "emr" not in document:
         raise UsageError(f"{path}: has no section 'emr:'. `servo generate emr` shows one.")
     emr = document["emr"]
@@ -47,6 +40,25 @@ def section(path: Path) -> dict[str, Any]:
         kind = {type(None): "is empty", list: "is a list"}.get(type(emr), f"is {emr!r}")
         raise UsageError(f"{path}: emr: {kind}, and must be a mapping of keys; `servo generate emr` shows one.")
     return emr
+
+
+def _document(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror}. Name the file with -c, or make one: servo generate -f servo.yaml emr"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a day that is in no calendar
+        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+
+
+def optimizer_of(path: Path) -> str | None:
+    """The id of the optimizer that servox will speak to: the file's, else the environment's; None without any."""
+    document = _document(path)
+    stanza = document.get("optimizer") if isinstance(document, dict) else None
+    named = stanza.get("id") if isinstance(stanza, dict) else None
+    return str(named) if named else os.environ.get("OPSANI_OPTIMIZER")
 
 
 def load(path: Path, emr: dict[str, Any] | None = None) -> EMRConfiguration:

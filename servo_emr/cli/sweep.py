@@ -8,8 +8,10 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, dollars, emit_json, note, seconds, table
+from servo_emr.cli.live import Display, displayed
+from servo_emr.cli.output import OUTPUT, Output, columns, dollars, emit_json, note, seconds
 from servo_emr.cli.settings_file import file_of, load
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Conflict, RunError
 from servo_emr.domain.ports import Found, Handle
 from servo_emr.domain.run import RunRecord, RunState
@@ -48,7 +50,7 @@ def sweep(
 ) -> None:
     """List clusters of this workspace that should not be alive; with --yes end them. Exit status 1 while any lives."""
     live = assemble(load(file_of(context.obj)), note)
-    strays = asyncio.run(strays_of(live, yes))
+    strays = asyncio.run(_watched(live, yes))
     if strays is None:
         note(
             f"There is no workspace at {live.workspace.uri}: no run has begun there, or emr.workspace in servo.yaml "
@@ -68,7 +70,7 @@ def sweep(
             }
             for stray in strays
         ]
-        typer.echo(table(rows))
+        typer.echo(table(rows, columns(), "WHY"))
         if not yes:
             note("\nNothing was ended: say --yes to end them.")
     elif strays is not None:
@@ -77,7 +79,13 @@ def sweep(
         raise typer.Exit(1)
 
 
-async def strays_of(live: Live, yes: bool) -> list[Stray] | None:
+async def _watched(live: Live, yes: bool) -> list[Stray] | None:
+    """The strays, with what is being waited for in view."""
+    async with displayed(live.clock) as display:
+        return await strays_of(live, yes, display)
+
+
+async def strays_of(live: Live, yes: bool, display: Display) -> list[Stray] | None:
     """The live clusters with our key and our tag that should not be alive; with `yes` each is ended and verified.
 
     None: there is no workspace, and with it no key.
@@ -86,19 +94,25 @@ async def strays_of(live: Live, yes: bool) -> list[Stray] | None:
     if known is None:
         return None
     workspace_id = str(known.body.get("id", ""))
-    strays = []
+    strays: list[Stray] = []
     for found in await live.target.find(workspace_id, alive_only=True):
         handle = Handle(found.handle.cluster_id, RunKey(live.workspace.uri, workspace_id, found.handle.key.run_id))
         try:
             stray = await _stray(live, found, handle)
         except RunError as error:
             # One that cannot be judged keeps none of the others from being ended.
-            note(f"{handle.cluster_id}: {error} To end it by hand: {command_by_hand(handle, live.config.region)}")
+            display.say(
+                f"{handle.cluster_id}: {error} To end it by hand: {command_by_hand(handle, live.config.region)}"
+            )
             strays.append(Stray(handle, _age(live, found), None, f"it cannot be told ({error.reason})"))
             continue
         if stray is not None:
             strays.append(stray)
-            await (_end if yes else _look)(live, stray)
+            if not yes:
+                await _look(live, stray)
+                continue
+            with display.working(f"ending {handle.cluster_id} and waiting until it is seen ended"):
+                await _end(live, stray, display)
     return strays
 
 
@@ -148,18 +162,18 @@ async def _look(live: Live, stray: Stray) -> None:
         stray.outcome = "ending"
 
 
-async def _end(live: Live, stray: Stray) -> None:
+async def _end(live: Live, stray: Stray, display: Display) -> None:
     region = live.config.region
     try:
-        await Release(live.target, live.clock, region, note).now(stray.handle)
+        await Release(live.target, live.clock, region, display.say).now(stray.handle)
     except RunError as error:
-        note(str(error))  # with the command to run by hand
+        display.say(str(error))  # with the command to run by hand
         return
     stray.outcome = "ended"
     try:
         # Its record, where there is one, is finished too: verdict, verified end, bill.
         loaded = await live.workspace.record(stray.handle.key.run_id)
         for left in await live.measure.finish([loaded[0]]) if loaded is not None else ():
-            note(f"{stray.handle.cluster_id}: {left}")
+            display.say(f"{stray.handle.cluster_id}: {left}")
     except (Conflict, RunError) as error:
-        note(f"{stray.handle.cluster_id} has ended, and its record could not be finished: {error}")
+        display.say(f"{stray.handle.cluster_id} has ended, and its record could not be finished: {error}")

@@ -20,6 +20,7 @@ from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import nothing_to_report
+from servo_emr.lifecycle.forecast import Forecast
 from servo_emr.lifecycle.guards import Ceilings
 from servo_emr.lifecycle.launch import Launch, complete
 from servo_emr.lifecycle.release import Release, instances_left
@@ -80,6 +81,7 @@ class Course:
         diary: Diary,
         tell: Callable[[Progress], None],
         adopted: Handle | None = None,
+        expected: Forecast | None = None,
     ) -> RunError | None:
         """Sees a run through; its figures are in the diary then. Returns what it failed of, None for success.
 
@@ -87,6 +89,7 @@ class Course:
 
         Args:
             adopted: the cluster of a run that another process launched; None: one is launched.
+            expected: what the runs before let expect of its phases.
         """
         ports = self._ports
 
@@ -94,12 +97,16 @@ class Course:
             diary.note(cost_so_far=progress.cost_usd)
             tell(progress)
 
-        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn)
+        watch = Watch(ports.target, ports.workspace, ports.clock, told, self._warn, expected)
         error: RunError | None = None
         cluster: _Cluster | None = None
         try:
             async with self._held(spec, key, diary, adopted) as cluster:
-                await self._decide(spec, cluster, diary, watch)
+                try:
+                    await self._decide(spec, cluster, diary, watch)
+                except RunError:
+                    watch.report(cluster.handle, spec, cluster.ceilings, RunState.ENDING, ports.clock.now())
+                    raise
         except RunError as failed:
             error = failed
             if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified

@@ -19,6 +19,7 @@ __all__ = [
     "expected_provisioning",
     "expected_seconds",
     "figures",
+    "like_runs",
     "nothing_to_report",
     "phases",
     "repeat_seconds",
@@ -130,7 +131,7 @@ def figures(
 
 def expected_seconds(spec: RunSpec, history: Iterable[RunRecord]) -> float:
     """How long the job is expected to take: the median of like runs that succeeded, else what servo.yaml guesses."""
-    like = [record.phases["duration"] for record in _like(spec, history) if "duration" in record.phases]
+    like = [record.phases["duration"] for record in like_runs(spec, history) if "duration" in record.phases]
     return statistics.median(like) if like else spec.job.expected_s
 
 
@@ -138,11 +139,11 @@ def expected_provisioning(spec: RunSpec, history: Iterable[RunRecord]) -> float:
     """How long it is expected to take from the launch to the cluster's readiness: the median of like runs, else what
     AWS's own documented example took."""
     parts = ("provisioning_time", "bootstrap_time")
-    like = [sum(record.phases[part] for part in parts) for record in _like(spec, history) if _has(record, parts)]
+    like = [sum(record.phases[part] for part in parts) for record in like_runs(spec, history) if _has(record, parts)]
     return statistics.median(like) if like else PROVISIONING_S
 
 
-def _like(spec: RunSpec, history: Iterable[RunRecord]) -> list[RunRecord]:
+def like_runs(spec: RunSpec, history: Iterable[RunRecord]) -> list[RunRecord]:
     """The newest runs that succeeded on the same nodes."""
     nodes = [[str(group.role), group.inst_type, group.count] for group in spec.groups]
     return [

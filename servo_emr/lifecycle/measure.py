@@ -21,6 +21,7 @@ from servo_emr.lifecycle.choice import Choice, Chosen, Order
 from servo_emr.lifecycle.course import Course, Ports, defect
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import expected_seconds
+from servo_emr.lifecycle.forecast import forecast
 from servo_emr.lifecycle.guards import within_budget
 from servo_emr.lifecycle.launch import complete
 from servo_emr.lifecycle.past import Past, read_past
@@ -223,7 +224,9 @@ class Measure:
         ports, diary, key = self._ports, chosen.diary, chosen.key
         if chosen.handle is not None:
             spec = spec_from_json(diary.record.spec)
-            return await self._course.run(spec, key, diary, tell, chosen.handle)
+            return await self._course.run(
+                spec, key, diary, tell, chosen.handle, expected=forecast(spec, chosen.past.records)
+            )
         spec = await self._admitted(order.spec, diary, chosen.past)
         request = ports.target.request(spec, key)
         # launched_at is written right before the call, in the course: whoever finds this intent counts from there for
@@ -233,7 +236,7 @@ class Measure:
         files = {**chosen.files, "request.json": json.dumps(request, indent=2, sort_keys=True).encode()}
         for name, body in files.items():
             await ports.workspace.put(key.run_id, name, body)
-        return await self._course.run(spec, key, diary, tell)
+        return await self._course.run(spec, key, diary, tell, expected=forecast(spec, chosen.past.records))
 
     async def _admitted(self, spec: RunSpec, diary: Diary, past: Past) -> RunSpec:
         """The spec as it may be launched now; limits are asked at this last door too, whoever asked for it."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import RunError
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
-from servo_emr.domain.run import TEARDOWN_S, Observation, RunState
+from servo_emr.domain.run import Observation, RunState
 from servo_emr.domain.spec import RunSpec, of_repeat
-from servo_emr.lifecycle.figures import PROVISIONING_S
+from servo_emr.lifecycle.forecast import Forecast, forecast
 from servo_emr.lifecycle.guards import Ceilings
 
-__all__ = ["Progress", "Watch", "pace", "running_repeat"]
+__all__ = ["Progress", "Watch", "pace", "running_repeat", "share"]
 
 _LAUNCH_LONGEST_S = 120.0
 _LONGEST_S = 300.0
@@ -29,7 +29,9 @@ _SHORTEST_S = 30.0
 class Progress:
     """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known.
 
-    launched and usd_per_hour let time and dollars go on between two looks.
+    launched and usd_per_hour let time and dollars go on between two looks. remaining_s is what is expected until the
+    cluster's end, None where nothing can be: before the launch, and once the phase at hand is longer than was ever
+    seen (overdue). basis says what that is drawn from.
     """
 
     run_id: str
@@ -42,13 +44,29 @@ class Progress:
     cells: int | None = None
     launched: float | None = None
     usd_per_hour: float = 0.0
+    remaining_s: float | None = None
+    overdue: bool = False
+    basis: str = ""
 
     def later(self, now: float) -> Progress:
         """The same look, with the time and the dollars of now; as it is before the launch and after the end."""
         if self.launched is None or self.state in (RunState.QUEUED, RunState.VERIFIED):
             return self
         elapsed = max(self.elapsed_s, now - self.launched)
-        return replace(self, elapsed_s=elapsed, cost_usd=max(self.cost_usd, elapsed * self.usd_per_hour / 3600))
+        cost = max(self.cost_usd, elapsed * self.usd_per_hour / 3600)
+        moved = replace(self, elapsed_s=elapsed, cost_usd=cost)
+        if self.remaining_s is None:
+            return moved
+        remaining = self.remaining_s - (elapsed - self.elapsed_s)
+        if remaining <= 0:
+            return replace(moved, remaining_s=None, overdue=True)
+        return replace(moved, remaining_s=remaining, percent=max(self.percent, share(elapsed, remaining)))
+
+
+def share(elapsed_s: float, remaining_s: float) -> int:
+    """How much of a run has passed, 0..99: whatever is expected, it has not ended."""
+    whole = elapsed_s + remaining_s
+    return min(99, int(100 * elapsed_s / whole)) if whole > 0 else 0
 
 
 def pace(remaining_s: float, elapsed_s: float, launching: bool) -> float:
@@ -78,6 +96,7 @@ class Watch:
         target, workspace, clock: the ports.
         tell: called with every new Progress, in the event loop.
         warn: called with a sentence for the log.
+        expected: what is expected of the run; None: what servo.yaml guesses.
     """
 
     def __init__(
@@ -87,13 +106,17 @@ class Watch:
         clock: Clock,
         tell: Callable[[Progress], None],
         warn: Callable[[str], None],
+        expected: Forecast | None = None,
     ) -> None:
         self._target = target
         self._workspace = workspace
         self._clock = clock
         self._tell = tell
         self._warn = warn
+        self._expected = expected
         self._percent = 0
+        self._job_started: float | None = None
+        self._job_ended: float | None = None
         self._cells: tuple[int, int] | None = None
 
     async def until_decided(
@@ -120,6 +143,7 @@ class Watch:
             if look.state is RunState.RUNNING:
                 await self._read_cells(handle, running_repeat(spec, look))
             now = self._clock.now()
+            self._job_started = ceilings.job_started(look)
             # A cluster that is ending already has still left its evidence to be collected.
             shown = look.state if look.state.order <= RunState.RUNNING.order else RunState.COLLECTING
             self.report(handle, spec, ceilings, shown, now)
@@ -138,7 +162,7 @@ class Watch:
         started = ceilings.job_started(look)
         launching = started is None
         jobs = spec.job.repeats * spec.job.expected_s
-        remaining = PROVISIONING_S - elapsed if started is None else jobs - (now - started)
+        remaining = self._expectation(spec).provisioning_s - elapsed if started is None else jobs - (now - started)
         wait = pace(remaining, elapsed, launching) * random.uniform(0.9, 1.1)
         # A second beyond the limit, so that the look finds it passed.
         return max(1.0, min(wait, ceilings.next_limit(look, now) + 1.0))
@@ -154,13 +178,43 @@ class Watch:
         except (RunError, ValueError, KeyError, TypeError, OverflowError) as error:
             self._warn(f"{name} of {handle.key.run_id} cannot be read: {error}")
 
+    def _expectation(self, spec: RunSpec) -> Forecast:
+        if self._expected is None:
+            self._expected = forecast(spec, ())
+        return self._expected
+
     def report(self, handle: Handle, spec: RunSpec, ceilings: Ceilings, state: RunState, now: float) -> None:
         """Tells where the run stands, by what is expected of its phases."""
         elapsed = now - ceilings.launched
-        whole = PROVISIONING_S + spec.job.repeats * spec.job.expected_s + TEARDOWN_S
-        self._percent = max(self._percent, min(99, int(100 * elapsed / whole)))
+        expected = self._expectation(spec)
+        remaining, overdue = expected.remaining(*self._phase(state, elapsed, now))
+        self._percent = max(self._percent, share(elapsed, remaining))
         cell, cells = self._cells if self._cells and state is RunState.RUNNING else (None, None)
-        cost = ceilings.cost_so_far(now)
-        run_id, cluster_id, rate = handle.key.run_id, handle.cluster_id, ceilings.usd_per_hour
-        launched = ceilings.launched
-        self._tell(Progress(run_id, cluster_id, state, self._percent, elapsed, cost, cell, cells, launched, rate))
+        self._tell(
+            Progress(
+                run_id=handle.key.run_id,
+                cluster_id=handle.cluster_id,
+                state=state,
+                percent=self._percent,
+                elapsed_s=elapsed,
+                cost_usd=ceilings.cost_so_far(now),
+                cell=cell,
+                cells=cells,
+                launched=ceilings.launched,
+                usd_per_hour=ceilings.usd_per_hour,
+                remaining_s=None if overdue or state.terminal else remaining,
+                overdue=overdue,
+                basis=expected.basis,
+            )
+        )
+
+    def _phase(self, state: RunState, elapsed_s: float, now: float) -> tuple[RunState, float]:
+        """The phase for what is expected, and the seconds that it has lasted."""
+        if state.order > RunState.RUNNING.order:
+            if self._job_ended is None:
+                self._job_ended = now
+            return state, now - self._job_ended
+        if state is RunState.RUNNING and self._job_started is not None:
+            return state, now - self._job_started
+        # EMR calls a cluster running that has not begun its first step.
+        return min(state, RunState.BOOTSTRAPPING, key=lambda phase: phase.order), elapsed_s

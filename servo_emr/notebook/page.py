@@ -23,6 +23,13 @@ _TAGS = (
 ).split()
 
 
+_SHOWABLE = frozenset(
+    "text/html text/latex text/markdown text/plain image/svg+xml image/png image/jpeg application/pdf "
+    "application/javascript application/vnd.jupyter.widget-view+json".split()
+)
+"""Kinds of output that nbconvert has a way with; it warns of others, such as scrapbook's records."""
+
+
 class NoRenderer(Exception):
     """nbconvert is not installed."""
 
@@ -55,6 +62,8 @@ def _shorten(output: Any) -> None:
     if isinstance(output.get("text"), str):
         output["text"] = _cut(output["text"])
     data = output.get("data", {})
+    if data and not _SHOWABLE & set(data):
+        data["text/plain"] = "\n".join(f"{kind}: {_recorded(value)}" for kind, value in data.items())
     for kind, value in list(data.items()):
         # Half a picture or half a table is worse than none.
         if not kind.startswith("text/plain") and len(str(value)) > 20 * LONGEST_OUTPUT:
@@ -62,6 +71,13 @@ def _shorten(output: Any) -> None:
             data.setdefault("text/plain", data.pop(kind))
         elif kind == "text/plain" and isinstance(value, str):
             data[kind] = _cut(value)
+
+
+def _recorded(value: Any) -> str:
+    """What a program recorded in a notebook, as text: a scrap's name and value where it is one."""
+    if isinstance(value, dict) and {"name", "data"} <= set(value):
+        return f"{value['name']} = {value['data']!r}"
+    return str(value)
 
 
 def _cut(text: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
 from hypothesis import given
@@ -289,3 +291,16 @@ def test_every_key_is_in_the_documentation() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     assert {key for key in keys - {"description"} if not re.search(rf"\b{key}\b", text)} == set()
     assert {"bid_price", "throughput_month", "live", "release_label", "values", "pattern"} <= keys
+
+
+def undescribed(model: type[pydantic.BaseModel], place: str) -> Iterator[str]:
+    """The fields of a model and of the models in it that say nothing of what they are for."""
+    for name, field in model.__fields__.items():
+        if not field.field_info.description:
+            yield f"{place}.{name}"
+        if isinstance(field.type_, type) and issubclass(field.type_, pydantic.BaseModel):
+            yield from undescribed(field.type_, f"{place}.{name}")
+
+
+def test_every_field_has_a_description() -> None:
+    assert list(undescribed(EMRConfiguration, "emr")) == []

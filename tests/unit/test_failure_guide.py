@@ -1,7 +1,9 @@
-"""The failure guide has a section for every reason: its cause, what to do, and the block as it was provoked."""
+"""The failure guide has a section for every reason: its cause, what to do, and the block as it was provoked; and every
+message that the source can print."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import pytest
 
 from servo_emr.domain.errors import Reason
 from servo_emr.remedies import next_step
+from tools.messages import HEADING, collect, error_names, part, unread
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
+PAGE, _, WORDS = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
 REASONS = [reason for reason in Reason if reason is not Reason.SUCCESS]
 
 
@@ -35,3 +38,71 @@ def test_a_section_tells_cause_remedy_and_what_is_seen(reason: Reason) -> None:
     assert rest == f" {next_step(reason)}\n\n```text\n{golden.read_text(encoding='utf-8').rstrip()}\n```\n" + (
         "" if reason is REASONS[-1] else "\n"
     )
+
+
+def test_every_message_that_the_code_can_print_is_in_the_guide() -> None:
+    told = part(collect(), [str(reason) for reason in REASONS])
+    # `python tools/failure_guide.py` renews it
+    assert WORDS.splitlines() == told.splitlines()[1:]
+
+
+def test_what_is_said_without_words_of_its_own_passes_on_what_another_message_said() -> None:
+    assert set(unread()) == {
+        # the edge: an exception that nobody expected, or one of ours told again
+        "answers.py: translated",
+        "cli/cycle.py: _run_of",
+        "lifecycle/course.py: defect",
+        "lifecycle/measure.py: run",
+        "lifecycle/measure.py: _error_of",
+        "lifecycle/guards.py: possible",
+        "checks/result.py: failed",
+        "cli/plan.py: chosen",
+        "cli/page.py: open_run",
+        "domain/settings.py: coerce",
+        "aws/workspace.py: record",
+        # a list of lines, each of which is collected where it is raised
+        "cli/settings_file.py: load",
+        # AWS's own words, or the notebook's, behind a name
+        "aws/door.py: _refused",
+        "lifecycle/lease.py: _taken",
+        "notebook/evidence.py: _problem",
+    }
+
+
+def test_no_error_is_made_under_another_name_where_it_would_not_be_found() -> None:
+    names = error_names()
+    assert {"failure", "RunError", "OperatorError", "UsageError", "LaunchUnclear", "Conflict"} <= names
+    hidden = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / "servo_emr").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and any(alias.asname and alias.name in names for alias in node.names)
+    ]
+    assert hidden == []
+
+
+def test_a_message_is_read_off_names_tables_and_callers(tmp_path: Path) -> None:
+    (tmp_path / "domain").mkdir()
+    (tmp_path / "domain" / "errors.py").write_text(
+        "class Reason:\n    ROLE = 'operator/role'\n"
+        "class ServoEmrError(Exception): pass\nclass UsageError(ServoEmrError): pass\n"
+    )
+    (tmp_path / "one.py").write_text(
+        "_WORDS = {1: 'no role at all', 2: 'two roles here'}\n"
+        "def _made(what, name):\n"
+        "    place = 'servo.yaml'\n"
+        "    remedy = 'Mend it ' + ('now.' if name else 'soon.')\n"
+        "    return failure(Reason.ROLE, f'{place}: {name} {what}.', remedy=remedy)\n"
+        "def use():\n"
+        "    raise _made('does not exist', who())\n"
+        "    raise _made(_WORDS[1], who())\n"
+        "    raise UsageError('--set: write it so')\n"
+    )
+    told = {(message.heading, message.text, message.remedy) for message in collect(tmp_path)}
+    advice = "Mend it now. Or: Mend it soon."
+    assert told == {
+        ("operator/role", "servo.yaml: … does not exist.", advice),
+        ("operator/role", "servo.yaml: … no role at all.", advice),
+        ("operator/role", "servo.yaml: … two roles here.", advice),
+        ("wrong usage or configuration", "--set: write it so", ""),
+    }

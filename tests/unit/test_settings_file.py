@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from servo_emr.cli.output import dollars, emit_json, facts, seconds, table, when
+from servo_emr.cli.output import dollars, emit_json, facts, seconds, when
 from servo_emr.cli.settings_file import file_of, load, section
+from servo_emr.cli.tables import table
 from servo_emr.domain.errors import UsageError
 
 

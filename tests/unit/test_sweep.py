@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from servo_emr.cli.live import Display
 from servo_emr.cli.sweep import Stray, strays_of
 from servo_emr.domain.errors import Verdict
 from servo_emr.domain.ports import Handle
@@ -43,7 +44,7 @@ async def cluster(front: Front, n: int, **changes: Any) -> Handle:
 
 
 async def found(front: Front, yes: bool) -> list[Stray]:
-    strays = await strays_of(front.live, yes)
+    strays = await strays_of(front.live, yes, Display(front.live.clock))
     assert strays is not None
     return strays
 
@@ -53,7 +54,7 @@ OVER = {"verdict": Verdict.JOB, "reason": "job/step-failed", "message": "it fail
 
 async def test_in_a_workspace_that_was_never_used_there_is_nothing_and_nothing_is_written() -> None:
     async with front() as f:
-        assert await strays_of(f.live, yes=True) is None
+        assert await strays_of(f.live, True, Display(f.live.clock)) is None
         assert f.world.workspace.objects == {}
         assert f.world.target.calls == []
 

@@ -1,0 +1,62 @@
+"""Help as plain text: the overview of all commands by what they are for, and the help of each.
+
+Typer would draw boxes, in a pipe too. Knows no command.
+"""
+
+from __future__ import annotations
+
+import click
+import typer.core
+
+__all__ = ["FIRST", "LOOK", "MEND", "RUN", "Command", "Overview"]
+
+FIRST, RUN, LOOK, MEND = "First steps", "Run", "Look", "Mend"
+_SECTIONS = (FIRST, RUN, LOOK, MEND)
+_OTHER = "More"
+
+_WAY = """\
+From nothing to a report, without an AWS account:
+  servo-emr demo
+
+With a job of your own:
+  servo generate -f servo.yaml emr   a configuration to fill in
+  servo-emr check                    is everything there for a first run
+  servo-emr plan                     what a run would launch and cost
+  servo-emr cycle --emulated         the dry run, on this machine
+  servo-emr cycle                    one run on your account: it asks first
+  servo-emr runs                     what was measured; `show` tells all of one"""
+_REPORT = "  servo-emr report                   all runs as one page"
+_END = "Each command has -h.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration."
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose help is plain text."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        click.Command.format_help(self, ctx, formatter)
+
+
+class Overview(typer.core.TyperGroup):
+    """The command itself: its help groups its sub-commands by `rich_help_panel`, and begins with the way through."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        way = f"{_WAY}\n{_REPORT}" if "report" in self.commands else _WAY
+        formatter.write(f"\n{way}\n")
+        self.format_options(ctx, formatter)
+        formatter.write(f"\n{_END}\n")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        by_section: dict[str, list[tuple[str, str]]] = {}
+        shown = [(name, command) for name, command in self.commands.items() if not command.hidden]
+        longest = max(len(name) for name, _ in shown)
+        for name, command in shown:
+            section = getattr(command, "rich_help_panel", None)
+            section = section if section in _SECTIONS else _OTHER
+            # All sections' texts stand in one column.
+            by_section.setdefault(section, []).append((f"{name:<{longest}}", command.get_short_help_str(200)))
+        for section in (*_SECTIONS, _OTHER):
+            if section in by_section:
+                with formatter.section(section):
+                    formatter.write_dl(by_section[section])

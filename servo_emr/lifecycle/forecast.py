@@ -1,0 +1,83 @@
+"""How long a run still takes, by what like runs took; a first guess where there were none, and said to be one. Pure.
+
+What remains of a phase is the median of those like runs whose phase was longer than this one's so far: a run that is
+late is not expected to end at once. One that is longer than all of them is overdue, and no time is promised.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from servo_emr.domain.run import TEARDOWN_S, RunRecord, RunState
+from servo_emr.domain.spec import RunSpec
+from servo_emr.lifecycle.figures import PROVISIONING_S, like_runs
+
+__all__ = ["Forecast", "forecast"]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a run: seconds from the launch to the first step, of the whole job, and of the end.
+
+    The lists hold what like runs took, empty without any; the guesses serve then.
+    """
+
+    runs: int
+    provisioning: Sequence[float]
+    job: Sequence[float]
+    teardown: Sequence[float]
+    guessed_provisioning: float
+    guessed_job: float
+    guessed_teardown: float = TEARDOWN_S
+
+    @property
+    def basis(self) -> str:
+        """What it is drawn from, in a few words."""
+        if not self.runs:
+            return "first guess"
+        return "by 1 like run" if self.runs == 1 else f"by {self.runs} like runs"
+
+    @property
+    def provisioning_s(self) -> float:
+        """What is expected from the launch to the first step."""
+        return _middle(self.provisioning, self.guessed_provisioning)
+
+    def remaining(self, state: RunState, phase_s: float) -> tuple[float, bool]:
+        """(seconds until the cluster's end, whether the phase at hand has lasted longer than was ever seen).
+
+        Of an overdue phase the seconds are those of the phases after it.
+
+        Args:
+            phase_s: how long the run has been provisioning and bootstrapping, or running, or ending.
+        """
+        job, teardown = _middle(self.job, self.guessed_job), _middle(self.teardown, self.guessed_teardown)
+        if state.terminal:
+            return 0.0, False
+        if state.order < RunState.RUNNING.order:
+            seen, guess, after = self.provisioning, self.guessed_provisioning, job + teardown
+        elif state is RunState.RUNNING:
+            seen, guess, after = self.job, self.guessed_job, teardown
+        else:
+            seen, guess, after = self.teardown, self.guessed_teardown, 0.0
+        longer = [seconds for seconds in seen or (guess,) if seconds > phase_s]
+        return (statistics.median(longer) - phase_s + after, False) if longer else (after, True)
+
+
+def forecast(spec: RunSpec, history: Iterable[RunRecord]) -> Forecast:
+    """What the runs before, newest first, let expect of a run of `spec`."""
+    like = like_runs(spec, history)
+    launches = [record.phases for record in like if {"provisioning_time", "bootstrap_time"} <= set(record.phases)]
+    return Forecast(
+        runs=len(like),
+        provisioning=[phases["provisioning_time"] + phases["bootstrap_time"] for phases in launches],
+        job=[spec.job.repeats * record.phases["duration"] for record in like if "duration" in record.phases],
+        teardown=[record.phases["teardown_time"] for record in like if "teardown_time" in record.phases],
+        guessed_provisioning=PROVISIONING_S,
+        guessed_job=spec.job.repeats * spec.job.expected_s,
+    )
+
+
+def _middle(seen: Sequence[float], guess: float) -> float:
+    return statistics.median(seen) if seen else guess

@@ -1,0 +1,211 @@
+"""What `runs` and `show` make of records: which are meant, in which order, a life drawn, a table that fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from servo_emr.cli.chosen import Sort, chosen_by
+from servo_emr.cli.runs import row
+from servo_emr.cli.show import page
+from servo_emr.cli.tables import table
+from servo_emr.cli.timeline import Span, drawing, spans
+from servo_emr.domain.errors import RunError, UsageError, Verdict
+from servo_emr.domain.run import RunRecord, RunState, StepLook, StepState, Timeline
+from servo_emr.domain.spec import plain
+from tests.support.memory import MemoryWorkspace
+from tests.support.samples import SPEC
+
+NOW = 1_795_000_000.0
+DAY = 86_400.0
+
+
+def record(number: int, at: float, **changes: Any) -> RunRecord:
+    fields: dict[str, Any] = {
+        "run_id": f"20261120t101112-{number:08x}",
+        "workspace_id": "cafe",
+        "created_at": at,
+        "identity": "",
+        "spec": plain(SPEC),
+        "notebook_sha256": "",
+        "settings": {"core.replicas": number},
+        "verdict": Verdict.SUCCEEDED,
+        "reason": "success",
+        "state": RunState.VERIFIED,
+        "phases": {"duration": 100.0 * number},
+        "cost": {"usd": 1.0 / number, "billed_usd": 1.0 / number},
+        **changes,
+    }
+    return RunRecord(**fields)
+
+
+ENDED = [
+    record(3, NOW - 60.0, verdict=None, reason=None, state=RunState.RUNNING, phases={}, cost=None),
+    record(2, NOW - 2 * DAY),
+    record(1, NOW - 9 * DAY, verdict=Verdict.JOB, reason="job/cell-error", phases={}),
+]
+"""Newest first, as a workspace lists them."""
+
+
+def chosen(*words: str, **how: Any) -> list[int]:
+    which = chosen_by(
+        how.get("last", 50),
+        words,
+        how.get("since"),
+        how.get("settings", ()),
+        how.get("sort", Sort.WHEN),
+        how.get("reverse", False),
+        NOW,
+    )
+    return [int(one.run_id[-8:], 16) for one in which.sorted([r for r in ENDED if which.means(r)])]
+
+
+def test_without_a_word_all_are_meant_the_newest_first() -> None:
+    assert chosen() == [3, 2, 1]
+    assert chosen(reverse=True) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (("succeeded",), [2]),
+        (("success",), [2]),
+        (("job",), [1]),
+        (("job/cell-error", "unfinished"), [3, 1]),
+        (("unfinished",), [3]),
+    ],
+)
+def test_a_verdict_a_reason_or_unfinished_picks_runs(words: tuple[str, ...], numbers: list[int]) -> None:
+    assert chosen(*words) == numbers
+
+
+@pytest.mark.parametrize(
+    ("since", "numbers"), [("90s", [3]), ("24h", [3]), ("3d", [3, 2]), ("2w", [3, 2, 1]), ("2026-11-16", [3, 2])]
+)
+def test_since_is_a_time_ago_or_a_day(since: str, numbers: list[int]) -> None:
+    assert chosen(since=since) == numbers
+
+
+def test_a_setting_picks_runs_and_a_sort_puts_those_without_the_figure_last() -> None:
+    assert chosen(settings=["core.replicas=2"]) == [2]
+    assert chosen(sort=Sort.USD) == [2, 1, 3]
+    assert chosen(sort=Sort.DURATION, reverse=True) == [2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"words": ["good"]}, "--verdict good: succeeded, "),
+        ({"since": "yesterday"}, "--since yesterday: a time ago such as 90m"),
+        ({"settings": ["core.replicas"]}, "--set core.replicas: write COMPONENT.SETTING=VALUE"),
+    ],
+)
+def test_what_picks_nothing_is_refused(how: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        chosen_by(5, how.get("words", ()), how.get("since"), how.get("settings", ()), Sort.WHEN, False, NOW)
+    assert str(refused.value).startswith(told)
+
+
+async def test_the_last_are_counted_among_those_that_are_meant() -> None:
+    workspace = MemoryWorkspace()
+    for one in ENDED:
+        await workspace.save(one, None)
+    unreadable: list[RunError] = []
+    found = await chosen_by(1, ["job"], None, [], Sort.WHEN, False, NOW).of(workspace, unreadable.append)
+    assert [one.run_id for one in found] == [ENDED[2].run_id]
+    assert unreadable == []
+
+
+def test_a_run_under_way_shows_what_it_has_cost_so_far_and_marks_it() -> None:
+    under_way = replace(ENDED[0], launched_at=NOW - 3600.0, usd_per_hour=1.5)
+    assert row(under_way, NOW)["USD"] == "~1.5000"
+    assert row(ENDED[1], NOW)["USD"] == "0.5000"
+    assert row(replace(ENDED[1], cost=None, cost_so_far=0.25), NOW)["USD"] == "~0.2500"
+    assert row(replace(ENDED[1], cost=None), NOW)["USD"] == "0.0000"
+
+
+LIFE = record(
+    4,
+    1000.0,
+    ended_at=1960.0,
+    timeline=Timeline(1010.0, 1400.0, 1950.0),
+    phases={"provisioning_time": 90.0, "bootstrap_time": 300.0},
+    steps=(
+        StepLook("s-1", "notebook 1", StepState.COMPLETED, Timeline(1400.0, 1410.0, 1600.0)),
+        StepLook("s-2", "notebook 2", StepState.FAILED, Timeline(1400.0, 1610.0, 1900.0)),
+        StepLook("s-3", "notebook 3", StepState.CANCELLED),
+    ),
+)
+
+
+def test_a_life_is_made_of_what_is_known_of_it() -> None:
+    assert [(span.name, span.start, span.end) for span in spans(LIFE)] == [
+        ("queued", 1000.0, 1010.0),
+        ("provisioning", 1010.0, 1100.0),
+        ("bootstrapping", 1100.0, 1400.0),
+        ("step 1, completed", 1410.0, 1600.0),
+        ("step 2, failed", 1610.0, 1900.0),
+        ("ending", 1900.0, 1950.0),
+        ("verified, billed", 1950.0, 1960.0),
+    ]
+    assert spans(record(1, 5.0)) == []
+
+
+@pytest.mark.parametrize("width", [80, 200, None])
+def test_a_drawing_is_to_scale_and_fits(width: int | None) -> None:
+    found = [Span("a", 0.0, 50.0), Span("longer name", 50.0, 50.1), Span("b", 50.0, 100.0)]
+    first, short, last = drawing(found, width).splitlines()
+    assert max(map(len, (first, short, last))) <= (width or 200)
+    assert abs(first.count("#") - last.count("#")) <= 1
+    assert first.index("#") == len("longer name") + 2
+    assert short.count("#") == 1  # whatever happened is seen
+    assert short.index("#") == last.index("#") == first.rindex("#") + 1
+    assert [line.split()[-2:] for line in (first, short, last)] == [["50.0", "s"], ["0.1", "s"], ["50.0", "s"]]
+
+
+def test_where_there_is_no_room_for_bars_the_times_are_left() -> None:
+    assert drawing([Span("some long name", 0.0, 90.0)], 20) == "some long name  90.0 s"
+    assert drawing([]) == ""
+
+
+def test_a_page_holds_steps_attempts_and_disturbance() -> None:
+    attempts = [
+        {"cluster_id": "j-1", "reason": "environment/capacity", "cost_usd": 0.01, "began_at": 1000.0},
+        {"cluster_id": "j-2", "reason": None, "cost_usd": 0.5, "began_at": 1500.0},
+    ]
+    text = page(replace(LIFE, details={"attempts": attempts, "disturbed": "1 node lost"}), 80)
+    assert "notebook 2  failed" in text
+    (first,) = [line.split() for line in text.splitlines() if line.startswith("  j-1")]
+    assert first == ["j-1", "environment/capacity", "0.0100", "1970-01-01", "00:16:40"]
+    assert text.endswith("Mind: disturbed: 1 node lost")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+ROWS = [
+    {"RUN": "r" * 20, "WHEN": "w" * 20, "NODES": "n" * 20, "USD": "0.5"},
+    dict.fromkeys(("RUN", "WHEN", "NODES"), "x") | {"USD": "11.5"},
+]
+
+
+def test_a_table_puts_numbers_to_the_right_and_pads_no_line() -> None:
+    assert table(ROWS).splitlines() == [
+        f"RUN{' ' * 17}  WHEN{' ' * 16}  NODES{' ' * 15}   USD",
+        f"{'r' * 20}  {'w' * 20}  {'n' * 20}   0.5",
+        f"x{' ' * 19}  x{' ' * 19}  x{' ' * 19}  11.5",
+    ]
+    assert table([]) == ""
+
+
+def test_what_is_dropped_goes_in_its_order_and_no_further_than_it_must() -> None:
+    assert table(ROWS, 60, drop=("WHEN", "NODES")).splitlines()[0].split() == ["RUN", "NODES", "USD"]
+    assert table(ROWS, 30, drop=("WHEN", "NODES")).splitlines()[0].split() == ["RUN", "USD"]
+    assert table(ROWS, 20, drop=("WHEN", "NODES")).splitlines()[1].split() == ["WHEN", "w" * 20]
+
+
+def test_a_style_colours_a_value_and_says_nothing_that_the_value_does_not() -> None:
+    plain_text = table([{"A": "ok", "B": "x"}])
+    styled = table([{"A": "ok", "B": "x"}], styles={"A": {"ok": "green"}})
+    assert "\x1b[32mok\x1b[0m" in styled
+    assert "\x1b" not in plain_text
