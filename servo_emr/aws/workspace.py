@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -27,8 +27,8 @@ __all__ = ["S3Workspace"]
 _ABSENT = ("NoSuchKey", "404", "NotFound")
 _EMPTY = "InvalidRange"
 """What S3 answers when a range of an empty object is asked for."""
-_AT_ONCE = 16
-"""Records that are read at the same time."""
+_AT_ONCE, _ON_A_THREAD = 8, 8
+"""Records are read on so many threads at the same time, so many one after another on each."""
 _BEATEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 
 
@@ -80,17 +80,7 @@ class S3Workspace:
 
     async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
         document = await self._read_document(_record_key(run_id))
-        if document is None:
-            return None
-        try:
-            return RunRecord.from_json(document.body), document.version
-        except ValueError as error:
-            raise failure(
-                Reason.BUCKET,
-                f"{self.uri}/{_record_key(run_id)}: {error}.",
-                remedy="Use the version of servo_emr that wrote it, or move it away; nothing was changed.",
-                public="a record of the workspace cannot be read",
-            ) from error
+        return None if document is None else (self._record(_record_key(run_id), document), document.version)
 
     async def records(
         self, since: float | None = None, unreadable: Callable[[RunError], None] | None = None
@@ -104,21 +94,35 @@ class S3Workspace:
         with self._placed(), understood("s3:ListObjectsV2"):
             keys = [item["Key"] async for item in listing]
         names = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in sorted(keys, reverse=True)]
-        for some in _batched(filter(is_run_id, names), _AT_ONCE):
-            for found in await asyncio.gather(*map(self._record_or_error, some)):
-                if isinstance(found, RunError):
-                    if unreadable is None or found.reason is not Reason.BUCKET:
-                        raise found
-                    unreadable(found)
-                elif found is not None:
-                    yield found
+        for some in _batched(filter(is_run_id, names), _AT_ONCE * _ON_A_THREAD):
+            parts = [some[start : start + _ON_A_THREAD] for start in range(0, len(some), _ON_A_THREAD)]
+            for part in await asyncio.gather(*map(self._records_or_errors, parts)):
+                for found in part:
+                    if isinstance(found, RunError):
+                        if unreadable is None or found.reason is not Reason.BUCKET:
+                            raise found
+                        unreadable(found)
+                    elif found is not None:
+                        yield found
 
-    async def _record_or_error(self, run_id: str) -> RunRecord | RunError | None:
+    async def _records_or_errors(self, run_ids: Sequence[str]) -> list[RunRecord | RunError | None]:
+        keys = [_record_key(run_id) for run_id in run_ids]
+        asked = [{"Bucket": self._bucket, "Key": self._prefix + key} for key in keys]
+        answers = await self._door.each("s3", "GetObject", expected=_ABSENT, many=asked)
+        return [self._record_or_error(key, answer) for key, answer in zip(keys, answers, strict=True)]
+
+    def _record_or_error(self, key: str, answer: Any) -> RunRecord | RunError | None:
+        if isinstance(answer, Refusal):
+            return None
         try:
-            found = await self.record(run_id)
+            with self._placed():
+                if isinstance(answer, RunError):
+                    raise answer
+                with understood("s3:GetObject"):
+                    body, version = answer["Body"], answer["ETag"]
+            return self._record(key, self._document(key, body, version))
         except RunError as error:
             return error
-        return None if found is None else found[0]
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:
         key = self._artefact_key(run_id, name)
@@ -178,10 +182,22 @@ class S3Workspace:
     async def _read_document(self, key: str) -> Document | None:
         with self._placed():
             found = await self._get(self._bucket, self._prefix + key)
-        if found is None:
-            return None
+        return None if found is None else self._document(key, *found)
+
+    def _record(self, key: str, document: Document) -> RunRecord:
         try:
-            body = json.loads(found[0])
+            return RunRecord.from_json(document.body)
+        except ValueError as error:
+            raise failure(
+                Reason.BUCKET,
+                f"{self.uri}/{key}: {error}.",
+                remedy="Use the version of servo_emr that wrote it, or move it away; nothing was changed.",
+                public="a record of the workspace cannot be read",
+            ) from error
+
+    def _document(self, key: str, text: bytes, version: str) -> Document:
+        try:
+            body = json.loads(text)
             if not isinstance(body, dict):
                 raise TypeError("not an object")
         except (ValueError, TypeError) as error:
@@ -191,7 +207,7 @@ class S3Workspace:
                 remedy="Restore it from an earlier version, or move it away; nothing was changed.",
                 public="a document of the workspace cannot be read",
             ) from error
-        return Document(body, found[1])
+        return Document(body, version)
 
     async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
         # ASCII, because texts of a notebook may hold what UTF-8 cannot: Python's own file names do.
