@@ -10,8 +10,7 @@ import asyncio
 import enum
 import functools
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import botocore.exceptions
@@ -20,7 +19,7 @@ import botocore.session
 from botocore.config import Config
 
 from servo_emr.aws.body import read_body
-from servo_emr.aws.permissions import actions_of
+from servo_emr.aws.refusals import Refusal, refused, understood, unreadable, without_credentials
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge, failure
 
 __all__ = ["Door", "Patience", "Refusal", "understood"]
@@ -41,15 +40,6 @@ class Patience(enum.Enum):
     """Somebody is waiting at a prompt, and there is an answer without AWS."""
 
 
-class Refusal(Exception):
-    """The service refused a call with a code that the caller said it would handle. Never leaves the aws package."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-
-
 _CREDENTIAL_ERRORS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -65,20 +55,7 @@ _NEVER_SENT = (
     botocore.exceptions.ConnectTimeoutError,
     botocore.exceptions.ProxyConnectionError,
 )
-_CREDENTIAL_CODES = frozenset(
-    "ExpiredToken ExpiredTokenException RequestExpired InvalidClientTokenId UnrecognizedClientException "
-    "SignatureDoesNotMatch InvalidAccessKeyId InvalidSignatureException AuthFailure MissingAuthenticationToken "
-    "IncompleteSignature InvalidToken".split()
-)
-_DENIED_CODES = frozenset(
-    "AccessDenied AccessDeniedException UnauthorizedOperation Forbidden 403 AllAccessDisabled".split()
-)
-_THROTTLE_CODES = frozenset(
-    "Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException "
-    "TooManyRequestsException RequestLimitExceeded SlowDown BandwidthLimitExceeded LimitExceededException".split()
-)
 _EMULATOR = "servo-emr-emulator"
-_BUCKET_CODES = frozenset("NoSuchBucket InvalidBucketName PermanentRedirect AuthorizationHeaderMalformed".split())
 
 
 class Door:
@@ -118,6 +95,26 @@ class Door:
             RunError: anything else that went wrong, with its reason.
         """
         return await asyncio.to_thread(self._call, service, operation, self._patience, expected, params, most)
+
+    async def each(
+        self,
+        service: str,
+        operation: str,
+        *,
+        expected: Collection[str] = (),
+        most: int | None = None,
+        many: Sequence[dict[str, Any]],
+    ) -> list[Any]:
+        """The answers to several calls of one kind, made one after another on one thread: to hand each to a thread of
+        its own costs as much as a small answer. A Refusal, TooLarge or RunError stands where an answer would."""
+
+        def answer(params: dict[str, Any]) -> Any:
+            try:
+                return self._call(service, operation, self._patience, expected, params, most)
+            except (Refusal, TooLarge, RunError) as error:
+                return error
+
+        return await asyncio.to_thread(lambda: [answer(params) for params in many])
 
     async def call_once(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
         """The same for a call that must not take effect twice: sent once.
@@ -172,7 +169,7 @@ class Door:
                 with self._lock:
                     loader = self._open_session().get_component("data_loader")
             except _CREDENTIAL_ERRORS as error:  # the loader asks the profile where models are
-                raise _without_credentials(f"{service}:{operation}", error) from error
+                raise without_credentials(f"{service}:{operation}", error) from error
             # To look a model up takes the loader longer than a call.
             model = loader.load_service_model(service, "paginators-1")["pagination"][operation]
             known = {"input": model["input_token"], "output": model["output_token"]}
@@ -224,9 +221,12 @@ class Door:
             if hasattr(answer.get("Body"), "read"):
                 answer["Body"] = read_body(answer["Body"], answer.get("ContentLength"), most, name)
         except botocore.exceptions.ClientError as error:
-            raise self._refused(error, name, expected, unclear) from _bare(error)
+            described = error.response.get("Error", {})
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            code, message = str(described.get("Code", "")), str(described.get("Message", ""))
+            raise refused(name, code, message, status, expected, unclear) from _bare(error)
         except _CREDENTIAL_ERRORS as error:
-            raise _without_credentials(name, error) from _bare(error)
+            raise without_credentials(name, error) from _bare(error)
         except _NEVER_SENT as error:
             raise self._unreachable(name, error) from _bare(error)
         except botocore.exceptions.ParamValidationError as error:
@@ -240,7 +240,7 @@ class Door:
                 raise LaunchUnclear(f"{name}: no clear answer: {error!r}") from _bare(error)
             if isinstance(error, (botocore.exceptions.BotoCoreError, OSError)):
                 raise self._unreachable(name, error) from _bare(error)
-            raise _unreadable(name, error) from _bare(error)
+            raise unreadable(name, error) from _bare(error)
         headers = answer.pop("ResponseMetadata", {}).get("HTTPHeaders", {})
         self.emulated = self.emulated or _EMULATOR in headers.get("server", "")
         return answer
@@ -252,39 +252,6 @@ class Door:
             remedy="Check network, proxy, region and AWS_ENDPOINT_URL.",
             public="AWS cannot be reached",
         )
-
-    def _refused(
-        self, error: botocore.exceptions.ClientError, name: str, expected: Collection[str], unclear: bool
-    ) -> Exception:
-        """Our error for the service's answer, most specific first."""
-        described = error.response.get("Error", {})
-        code, message = str(described.get("Code", "")), str(described.get("Message", ""))
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        text = f"{name}: {code}: {message}"
-        details = {"aws": {"operation": name, "code": code, "message": message, "status": status}}
-        if unclear and (status >= 500 or code in _THROTTLE_CODES):
-            return LaunchUnclear(text, Reason.THROTTLED if code in _THROTTLE_CODES else Reason.ENDPOINT)
-        if code in expected:
-            return Refusal(code, message)
-        if code in _CREDENTIAL_CODES:
-            remedy, reason = "Renew the servo's AWS credentials.", Reason.CREDENTIALS
-        elif code == "RequestTimeTooSkewed":
-            remedy, reason = "Set this machine's clock: its signatures are dated with it.", Reason.CREDENTIALS
-        elif code in _DENIED_CODES:
-            actions = actions_of(*name.split(":"))
-            name = ", ".join(actions)
-            if not any(action in message for action in actions):  # S3 says no more than "Access Denied"
-                text = f"{text} (needs {name})"
-            remedy, reason = f"Allow {name} to the servo's identity (see `servo-emr policy`).", Reason.CREDENTIALS
-        elif code in _BUCKET_CODES:
-            remedy, reason = "Make the bucket, or correct its name and region in servo.yaml.", Reason.BUCKET
-        elif code in _THROTTLE_CODES:
-            remedy, reason = "Something else in the account may be calling much; it passes by itself.", Reason.THROTTLED
-        elif status >= 500:
-            remedy, reason = "It usually passes by itself.", Reason.ENDPOINT
-        else:
-            remedy, reason = "", Reason.BUG
-        return failure(reason, f"{text}.", remedy=remedy, public=f"{name} {code}", details=details)
 
 
 @functools.cache
@@ -299,40 +266,9 @@ def _bare(error: Exception) -> Exception:
     return error.with_traceback(None)
 
 
-def _without_credentials(name: str, error: Exception) -> RunError:
-    return failure(
-        Reason.CREDENTIALS,
-        f"{name}: no usable AWS credentials: {error}.",
-        remedy="Give the servo a role, a profile (AWS_PROFILE) or keys; `aws sts get-caller-identity` shows whose.",
-        public="no usable AWS credentials",
-    )
-
-
 def _method(client: Any, operation: str) -> str:
     """The client's method for an API operation."""
     for method, name in client.meta.method_to_api_mapping.items():
         if name == operation:
             return str(method)
     raise failure(Reason.BUG, f"the service has no operation {operation}", public="invalid request")
-
-
-@contextmanager
-def understood(what: str) -> Iterator[None]:
-    """Reads an answer: one that lacks what the service's model promises, or holds what we do not know, is no answer.
-
-    Raises:
-        RunError: environment/endpoint, for any error that reading a document gives.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise _unreadable(what, error) from error
-
-
-def _unreadable(what: str, error: Exception) -> RunError:
-    return failure(
-        Reason.ENDPOINT,
-        f"{what}: the answer is not one that we can read: {error!r}.",
-        remedy="Look what stands between servo and AWS, a proxy perhaps; a newer servo_emr may know the answer.",
-        public="an answer of AWS cannot be read",
-    )

@@ -12,11 +12,12 @@ import itertools
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from servo_emr.aws.documents import Remembered, no_document, parsed
 from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.aws.uri import split_uri
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
@@ -32,8 +33,8 @@ _DOCUMENT = 16 * 1024 * 1024
 """Bytes of a document of ours that are read; the largest record is some hundred kilobytes."""
 _NOTEBOOK = 50 * 1024 * 1024
 """Bytes of a notebook that are read: to parse them takes several times as much memory."""
-_AT_ONCE = 16
-"""Records that are read at the same time."""
+_AT_ONCE, _ON_A_THREAD = 8, 8
+"""Records are read on so many threads at the same time, so many one after another on each."""
 _REMEMBERED = 8 << 20
 """Bytes of records that are kept in memory, so that a listing fetches only what has changed since the one before."""
 _BEATEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
@@ -53,7 +54,7 @@ class S3Workspace:
         self._bucket, prefix = split_uri(self.uri)
         self._prefix = f"{prefix}/" if prefix else ""
         self._id: str | None = None
-        self._remembered: dict[str, tuple[bytes, str]] = {}
+        self._remembered = Remembered(_REMEMBERED)
 
     @property
     def emulated(self) -> bool:
@@ -88,17 +89,17 @@ class S3Workspace:
         return await self._write_document(_record_key(record.run_id), record.to_json(), expected)
 
     async def record(self, run_id: str) -> tuple[RunRecord, str] | None:
-        return self._parsed(run_id, await self._read_document(_record_key(run_id)))
+        read = await self._read(_record_key(run_id))
+        return None if read is None else (self._parsed(run_id, *read), read[1])
 
-    def _parsed(self, run_id: str, document: Document | None) -> tuple[RunRecord, str] | None:
-        if document is None:
-            return None
+    def _parsed(self, run_id: str, text: bytes, version: str) -> RunRecord:
+        key = f"{self.uri}/{_record_key(run_id)}"
         try:
-            return RunRecord.from_json(document.body), document.version
+            return RunRecord.from_json(parsed(key, text, version).body)
         except ValueError as error:
             raise failure(
                 Reason.BUCKET,
-                f"{self.uri}/{_record_key(run_id)}: {error}.",
+                f"{key}: {error}.",
                 remedy="Use the version of servo_emr that wrote it, or move it away; nothing was changed.",
                 public="a record of the workspace cannot be read",
             ) from error
@@ -115,11 +116,10 @@ class S3Workspace:
         with self._placed(), understood("s3:ListObjectsV2"):
             versions = {item["Key"].removeprefix(self._prefix): item["ETag"] async for item in listing}
         # A servo asks for the same records before every launch, for months: what is as it was is not fetched again.
-        kept = {key: read for key, read in self._remembered.items() if versions.get(key) == read[1]}
-        self._remembered = kept
+        self._remembered.keep(versions)
         names = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in sorted(versions, reverse=True)]
-        for some in _batched(filter(is_run_id, names), _AT_ONCE):
-            for found in await asyncio.gather(*map(self._record_or_error, some)):
+        for some in _batched(filter(is_run_id, names), _AT_ONCE * _ON_A_THREAD):
+            async for found in self._records_or_errors(some):
                 if isinstance(found, RunError):
                     if unreadable is None or found.reason is not Reason.BUCKET:
                         raise found
@@ -127,18 +127,43 @@ class S3Workspace:
                 elif found is not None:
                     yield found
 
-    async def _record_or_error(self, run_id: str) -> RunRecord | RunError | None:
+    async def _records_or_errors(self, run_ids: Sequence[str]) -> AsyncIterator[RunRecord | RunError | None]:
+        """What became of each, in their order; those that are not remembered are read first."""
+        known = {run_id: self._remembered.get(_record_key(run_id)) for run_id in run_ids}
+        unread = [run_id for run_id in run_ids if known[run_id] is None]
+        parts = [unread[start : start + _ON_A_THREAD] for start in range(0, len(unread), _ON_A_THREAD)]
+        answers = itertools.chain(*await asyncio.gather(*map(self._answers, parts)))
+        fetched = dict(zip(unread, answers, strict=True))
+        for run_id in run_ids:
+            yield self._record_or_error(run_id, known[run_id], fetched.get(run_id))
+
+    async def _answers(self, run_ids: Sequence[str]) -> list[Any]:
+        asked = [{"Bucket": self._bucket, "Key": f"{self._prefix}{_record_key(run_id)}"} for run_id in run_ids]
+        return await self._door.each("s3", "GetObject", expected=_ABSENT, most=_DOCUMENT, many=asked)
+
+    def _record_or_error(
+        self, run_id: str, known: tuple[bytes, str] | None, answer: Any
+    ) -> RunRecord | RunError | None:
         key = _record_key(run_id)
+        if isinstance(answer, Refusal):
+            return None
         try:
-            read = self._remembered.get(key)
-            if read is None:
-                read = await self._text(key)
-            found = self._parsed(run_id, None if read is None else _document(f"{self.uri}/{key}", *read))
+            text, version = known or self._text(key, answer)
+            record = self._parsed(run_id, text, version)
         except RunError as error:
             return error
-        if read is not None and sum(len(body) for body, _ in self._remembered.values()) + len(read[0]) <= _REMEMBERED:
-            self._remembered[key] = read
-        return None if found is None else found[0]
+        self._remembered.add(key, text, version)
+        return record
+
+    def _text(self, key: str, answer: Any) -> tuple[bytes, str]:
+        """(text, version) of the document that an answer holds; an error in its place is raised."""
+        if isinstance(answer, TooLarge):
+            raise no_document(f"{self.uri}/{key}", answer) from answer
+        with self._placed():
+            if isinstance(answer, RunError):
+                raise answer
+            with understood("s3:GetObject"):
+                return answer["Body"], answer["ETag"]
 
     async def put(self, run_id: str, name: str, body: bytes) -> None:
         key = self._artefact_key(run_id, name)
@@ -206,16 +231,16 @@ class S3Workspace:
             return answer["Body"], answer["ETag"]
 
     async def _read_document(self, key: str) -> Document | None:
-        found = await self._text(key)
-        return None if found is None else _document(f"{self.uri}/{key}", *found)
+        found = await self._read(key)
+        return None if found is None else parsed(f"{self.uri}/{key}", *found)
 
-    async def _text(self, key: str) -> tuple[bytes, str] | None:
+    async def _read(self, key: str) -> tuple[bytes, str] | None:
         """(text, version) of a document of ours, or None; never more of it than a document may have."""
         try:
             with self._placed():
                 return await self._get(self._bucket, self._prefix + key, _DOCUMENT)
         except TooLarge as error:
-            raise _no_document(f"{self.uri}/{key}", error) from error
+            raise no_document(f"{self.uri}/{key}", error) from error
 
     async def _write_document(self, key: str, body: Mapping[str, Any], expected: str | None) -> str:
         # ASCII, because texts of a notebook may hold what UTF-8 cannot: Python's own file names do.
@@ -240,25 +265,6 @@ class S3Workspace:
             raise Conflict(f"{self.uri}/{key} was changed by somebody else ({refusal.code})") from refusal
         with understood("s3:PutObject"):
             return str(answer["ETag"])
-
-
-def _document(uri: str, text: bytes, version: str) -> Document:
-    try:
-        body = json.loads(text)
-        if not isinstance(body, dict):
-            raise TypeError("not an object")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _no_document(uri, error) from error
-    return Document(body, version)
-
-
-def _no_document(uri: str, error: Exception) -> RunError:
-    return failure(
-        Reason.BUCKET,
-        f"{uri} is not a JSON object of ours ({error}).",
-        remedy="Restore it from an earlier version, or move it away; nothing was changed.",
-        public="a document of the workspace cannot be read",
-    )
 
 
 def _batched(items: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:

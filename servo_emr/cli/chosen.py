@@ -73,7 +73,7 @@ class Chosen:
 
 
 def _duration(record: RunRecord) -> float | None:
-    return record.phases.get("duration")
+    return record.phases.get("duration") if record.verdict is Verdict.SUCCEEDED else None
 
 
 def _usd(record: RunRecord) -> float | None:

@@ -60,8 +60,7 @@ def cycle(
         for name, given in (("--data", data), ("--durations", durations), ("--speed", speed)):
             if given:
                 raise UsageError(f"{name} is about an emulated EMR: it goes with --emulated")
-        config = load(path)
-        record = _told(config, assignments, ask=not yes)
+        record = asyncio.run(_cycle(load(path), assignments, ask=not yes))
     else:
         config = _for_emulator(load(path), section(path))
         buckets = _buckets(config)
@@ -69,7 +68,7 @@ def cycle(
             region=config.region, durations=durations or "wall", speed=speed or SPEED, data=data, buckets=buckets
         ):
             note(EMULATED)
-            record = _told(config, assignments, ask=False)
+            record = asyncio.run(_cycle(config, assignments, ask=False))
             note(EMULATED)
     if output is Output.JSON:
         emit_json(record.to_json())
@@ -79,13 +78,10 @@ def cycle(
         raise typer.Exit(1)
 
 
-def _told(config: EMRConfiguration, assignments: list[str], ask: bool) -> RunRecord:
-    """The cycle's record. What ends it before there is one is told as every failure is, in one block."""
-    try:
-        return asyncio.run(_cycle(config, assignments, ask))
-    except RunError as error:
-        note(fitted(failure_block(error), columns(err=True)))
-        raise typer.Exit(1) from error
+def _refused(error: RunError) -> typer.Exit:
+    """What ends a cycle before there is a run, told as every failure is: in one block."""
+    note(fitted(failure_block(error), columns(err=True)))
+    return typer.Exit(1)
 
 
 def _for_emulator(config: EMRConfiguration, emr: dict[str, Any]) -> EMRConfiguration:
@@ -111,15 +107,18 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
     checks = await check_all(for_checks(config, note))
     show_checks(checks)
     if (wrong := refusal(checks)) is not None:
-        raise wrong
+        raise _refused(wrong)
     planned = await planned_of(live, staged, values)
     note(plan_page(planned, columns(err=True), coloured(err=True)))
     if planned.appraisal.refusal is not None:
-        raise planned.appraisal.refusal
+        raise _refused(planned.appraisal.refusal)
     if ask:
         _confirm()
     note("")
-    run_id = await _run(connector, values)
+    try:
+        run_id = await _run(connector, values)
+    except RunError as error:
+        raise _refused(error) from error
     found = await live.workspace.record(run_id)
     if found is None:
         raise failure(Reason.BUCKET, f"the record of run {run_id} is not in {live.workspace.uri}")

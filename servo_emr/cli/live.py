@@ -108,13 +108,18 @@ class Display:
         if not console.is_terminal or console.is_dumb_terminal:
             yield
             return
-        with Live("", console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as self._live:
-            try:
+        live = Live(
+            "", console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        try:
+            with live as self._live:
+                console.show_cursor(True)  # a second Ctrl-C leaves at once, and nobody could give it back then
                 async with beating(self._tick, TICK_S):
                     yield
-            finally:
-                self._tick()
-        self._live = None
+        finally:
+            last, self._live = self._latest, None
+            if last is not None:
+                console.print("\n".join(_frame(last, console.width)), markup=False, highlight=False)
 
 
 def _frame(progress: Progress, width: int) -> list[str]:

@@ -17,7 +17,7 @@ from servo_emr.cli.chosen import Chosen, Sort, chosen_by
 from servo_emr.cli.output import OUTPUT, Output, coloured, columns, dollars, emit_json, note, seconds, when
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.tables import table
-from servo_emr.domain.errors import Reason, RunError, UsageError
+from servo_emr.domain.errors import Reason, RunError, UsageError, Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import so_far, spent
@@ -57,7 +57,8 @@ def row(record: RunRecord, now: float) -> dict[str, str]:
         "NODES": cluster(record.spec),
         "STATE": str(record.state),
         "OUTCOME": record.reason or "",
-        "DURATION": seconds(record.phases.get("duration")),
+        # What a run took that did not succeed is no duration of the job.
+        "DURATION": seconds(record.phases.get("duration")) if record.verdict is Verdict.SUCCEEDED else "",
         "USD": f"{'~' if unbilled else ''}{dollars(total)}",
         "CLUSTER": record.cluster_id or "",
     }

@@ -13,7 +13,7 @@ from servo_emr.cli.output import OUTPUT, RUN, Output, columns, dollars, emit_jso
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.tables import table
 from servo_emr.cli.timeline import drawing, spans
-from servo_emr.domain.errors import UsageError
+from servo_emr.domain.errors import UsageError, Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
 from servo_emr.failure_block import console_link, failure_of
@@ -53,6 +53,9 @@ _SHOWN = (
 """Details that have a place of their own on the page, or that are of no use to people."""
 
 
+_METRICS = {True: "Metrics", False: "Figures of a run that did not succeed: no measurement"}
+
+
 def page(record: RunRecord, width: int | None = None) -> str:
     """All that is known of one run, for people, in lines of at most `width` characters."""
     failed = failure_of(record) or ""
@@ -64,7 +67,11 @@ def page(record: RunRecord, width: int | None = None) -> str:
         _titled("Timeline", drawing(spans(record), inner)),
         _block("Phases", {name: seconds(value) for name, value in record.phases.items()}, width),
         _titled("Steps", table(_steps(record), inner, "STEP")),
-        _block("Metrics", {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in metrics.items()}, width),
+        _block(
+            _METRICS[record.verdict is Verdict.SUCCEEDED],
+            {n: f"{value:.6g} {record.units.get(n, '')}" for n, value in metrics.items()},
+            width,
+        ),
         _block("Without a value", record.missing, width),
         _block("Dollars", _dollars(record), width),
         _titled("Nodes, billed", table(_nodes(record), inner, drop=("GROUP",))),

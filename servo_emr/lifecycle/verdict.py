@@ -90,7 +90,7 @@ def _failed_step(step: StepLook, look: Observation, evidence: JobEvidence | None
 def _ended(look: Observation) -> RunError:
     reason = look.end_reason or Reason.SERVICE_INTERNAL
     words = _ENDED_BY.get(reason, "The cluster ended.")
-    told = f" EMR says: {look.cause_code}: {look.cause_message}." if look.cause_code else ""
+    told = f" EMR says: {look.cause_code}: {look.cause_message.rstrip('. ')}." if look.cause_code else ""
     return failure(
         reason,
         f"{words}{told}",

@@ -142,7 +142,7 @@ def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunE
     if result.status in (ResultStatus.ABSENT, ResultStatus.FOREIGN, ResultStatus.UNREADABLE):
         return failure(
             Reason.NO_RESULT,
-            f"{result.why}.",
+            f"{result.why[:1].upper()}{result.why[1:]}.",
             remedy="The step's logs say why it did not write one.",
             public=result.why,
         )

@@ -7,7 +7,7 @@ own (`var(--...)`), so that light and dark are the page's choice. Each chart say
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ Spec = dict[str, Any]
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 CONFIG: Spec = {
-    "background": None,
+    "background": "transparent",
     "font": _FONT,
     "view": {"stroke": None},
     "axis": {
@@ -86,9 +86,9 @@ def chart(name: str, title: str, told: str, height: int, layers: Sequence[Spec],
     return Chart(name, title, told, spec)
 
 
-def axis_title(text: str) -> Spec:
-    """A quantitative axis that need not begin at 0."""
-    return {"type": "quantitative", "title": text, "scale": {"zero": False, "nice": True}}
+def axis_title(text: str, values: Iterable[float]) -> Spec:
+    """A quantitative axis for these values. It need not begin at 0, but for a single value has no other end."""
+    return {"type": "quantitative", "title": text, "scale": {"zero": len(set(values)) < 2, "nice": True}}
 
 
 def tip(**named: str) -> list[Spec]:
@@ -102,15 +102,16 @@ def cost_against_duration(found: Findings) -> Chart | None:
     if not shown:
         return None
     failed = found.of(Kind.FAILED)
-    unit, seconds = time_unit(max(_place(run)[0] or 0.0 for run in shown))
+    durations = [_place(run)[0] or 0.0 for run in shown]
+    unit, seconds = time_unit(max(durations))
     kinds = [kind for kind in _SHAPES if any(run.kind is kind for run in [*shown, *failed])]
     told = (
-        f"{counted(len(shown), 'run')} with a duration between {lasted(min(_place(r)[0] or 0.0 for r in shown))} and "
-        f"{lasted(max(_place(r)[0] or 0.0 for r in shown))}; {counted(len(failed), 'failed run')} without one. "
+        f"{counted(len(shown), 'run')} with a duration between {lasted(min(durations))} and {lasted(max(durations))}; "
+        f"{counted(len(failed), 'failed run')} without one. "
         f"The Pareto front, cheapest first: {_listed(found.front)}."
     )
-    x = {"field": "x", **axis_title(f"Duration of the job ({unit})")}
-    y = {"field": "y", **axis_title("Cost of one run (USD)")}
+    x = {"field": "x", **axis_title(f"Duration of the job ({unit})", durations)}
+    y = {"field": "y", **axis_title("Cost of one run (USD)", (_place(run)[1] for run in [*shown, *failed]))}
     # The more there are, the fainter each is.
     mark = {"type": "point", "fillOpacity": 0.35, "aria": False, "tooltip": True}
     mark |= {"size": 24, "strokeWidth": 1, "opacity": 0.6} if len(shown) > _MANY else {"size": 55, "strokeWidth": 1.6}
@@ -229,8 +230,8 @@ def best_so_far(found: Findings) -> Chart | None:
             points[run.kind].append({**_point(run, 1.0), "x": total, "spent": usd(total)})
     if lowest is None:
         return None
-    x = {**axis_title("Spent so far, all runs (USD)"), "field": "x", "scale": {"zero": True}}
-    cost = {"field": "y", **axis_title("Cost of one run (USD)")}
+    x = {"field": "x", **axis_title("Spent so far, all runs (USD)", ())}
+    cost = {"field": "y", **axis_title("Cost of one run (USD)", (point["y"] for point in points[Kind.MEASURED]))}
     kinds = [kind for kind, values in points.items() if values]
     look = {**_by_kind(kinds), "tooltip": tip(settings="settings", cost="cost", spent_so_far="spent", run="run")}
     mark = {"type": "point", "size": 28, "strokeWidth": 1.4, "fillOpacity": 0.35, "aria": False}

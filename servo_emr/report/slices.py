@@ -121,7 +121,7 @@ def by_count(found: Findings) -> Chart | None:
     colours = dict(zip(shown, _LINES, strict=False))
     colours |= {"other types": "var(--faint)"} if len(types) > len(shown) else {}
     x = {"field": "count", "type": "quantitative", "title": "Core nodes", "axis": {"tickMinStep": 1, "format": "d"}}
-    y = {"field": "cost", **axis_title("Cost of one run (USD)")}
+    y = {"field": "cost", **axis_title("Cost of one run (USD)", (choice.cost for choice in best.values()))}
     encoding = {
         "x": {**x, "scale": {"zero": False, "nice": False, "padding": 8}},
         "y": y,

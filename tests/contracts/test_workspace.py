@@ -310,6 +310,12 @@ async def test_one_record_that_cannot_be_read_is_an_error_unless_somebody_wants_
     assert key in str(told[0])
 
 
+async def test_another_s3_than_the_emulators_is_not_called_one(s3: Any, door: Door) -> None:
+    workspace = S3Workspace(door, "s3://acme-servo/nightly")
+    await workspace.identity()
+    assert workspace.emulated is False
+
+
 class Counting(Door):
     """A door that counts how many records are being read at once, and lets the later ones be read first."""
 
@@ -318,30 +324,28 @@ class Counting(Door):
         self.now = self.most = 0
         self.read: list[str] = []
 
-    async def call(self, service: str, operation: str, **params: Any) -> Any:
-        self.now += operation == "GetObject"
-        self.read += [params["Key"]] if operation == "GetObject" else []
+    async def each(self, service: str, operation: str, **params: Any) -> list[Any]:
+        self.now += len(params["many"])
+        self.read += [one["Key"] for one in params["many"]]
         self.most = max(self.most, self.now)
-        try:
-            answer = await super().call(service, operation, **params)
-            for _ in range(40 - self.now):
-                await asyncio.sleep(0)
-            return answer
-        finally:
-            self.now -= operation == "GetObject"
+        answers = await super().each(service, operation, **params)
+        for _ in range(70 - self.now):
+            await asyncio.sleep(0)
+        self.now -= len(answers)
+        return answers
 
 
 async def test_records_are_read_some_at_a_time_and_come_in_their_order_all_the_same(s3: Any) -> None:
     door = Counting()
     workspace = S3Workspace(door, "s3://acme-servo/nightly")
-    made = [record(0, f"{n:08}") for n in range(40)]
+    made = [record(0, f"{n:08}") for n in range(70)]
     for one in made:
-        body = json.dumps(one.to_json()).encode() if one is not made[20] else b"{"
+        body = json.dumps(one.to_json()).encode() if one is not made[50] else b"{"
         s3.put_object(Bucket="acme-servo", Key=f"nightly/records/dt=2026-11-18/{one.run_id}.json", Body=body)
     told: list[RunError] = []
     found = [one.run_id async for one in workspace.records(unreadable=told.append)]
-    assert found == [one.run_id for one in reversed(made) if one is not made[20]]
-    assert door.most == 16
+    assert found == [one.run_id for one in reversed(made) if one is not made[50]]
+    assert door.most == 64
     assert len(told) == 1
     before_it = []
     with pytest.raises(OperatorError, match="not a JSON object"):

@@ -128,8 +128,8 @@ def test_a_notebook_that_cannot_be_run_fails_before_a_launch(
 ) -> None:
     done = cli("cycle", "--yes", changes=changes)
     assert done.returncode == 1
-    told = done.stderr.partition("Error: ")[2]
-    assert told.startswith("operator/notebook: ")
+    told = done.stderr.partition("FAILED, somebody has to set something right: ")[2]
+    assert told.startswith("operator/notebook\n")
     assert told.count(place) == 1
     assert remedy in told.partition(place)[2]
     assert done.stdout == "", "nothing was launched: there is no run to show"

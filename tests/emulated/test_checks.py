@@ -324,7 +324,7 @@ def test_the_command_is_a_table_one_document_and_an_exit_status(emulator: Emulat
     done = command("servo-emr", "check", folder=world, environment=emulator.env)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0].split() == ["CHECK", "OUTCOME", "FINDING"]
-    assert "15 ok" in done.stdout
+    assert "16 ok" in done.stdout
     write_configuration(world, {"cluster.service_role": "none"})
     done = command("servo-emr", "check", "-o", "json", folder=world, environment=emulator.env)
     assert (done.returncode, done.stderr) == (1, "")
@@ -338,8 +338,8 @@ def test_a_cycle_whose_checks_fail_spends_nothing(emulator: EmulatorProcess, wor
     before = len(emulator.calls(operation="RunJobFlow"))
     done = command("servo-emr", "cycle", "--yes", folder=world, environment=emulator.env)
     assert (done.returncode, done.stdout) == (1, "")
-    *_, told = done.stderr.partition("Error: ")
-    assert told.startswith("operator/role: ")
+    *_, told = done.stderr.partition("FAILED, somebody has to set something right: ")
+    assert told.startswith("operator/role\n")
     assert "create-default-roles" in told
     assert len(emulator.calls(operation="RunJobFlow")) == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -100,6 +101,8 @@ def test_json_is_one_document_and_nothing_else_and_comes_back(cli: Forked, run_i
     assert json.dumps(document, indent=2, sort_keys=True) + "\n" == done.stdout
     assert holds(document)
     assert "Traceback" not in done.stderr
+    if name == "cycle":  # what is going on is told beside it, in lines
+        assert re.search(r"^run \S+: verified, \d+ s, \d+\.\d{4} USD so far$", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS.commands, None])

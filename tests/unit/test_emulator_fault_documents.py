@@ -84,7 +84,9 @@ WORDS = "A fault that was set on this emulator."
                 Reason("BOOTSTRAP_FAILURE", NON_ZERO),
                 (
                     ErrorDetail(
-                        "BOOTSTRAP_FAILURE_PRIMARY_WITH_NON_ZERO_CODE", NON_ZERO, {"primary-instance-id": "i-1"}
+                        "BOOTSTRAP_FAILURE_PRIMARY_WITH_NON_ZERO_CODE",
+                        NON_ZERO,
+                        {"primary-instance-id": "i-1", "bootstrap-action": "1", "return-code": "1"},
                     ),
                 ),
             ),

@@ -58,8 +58,9 @@ def test_what_is_said_without_words_of_its_own_passes_on_what_another_message_sa
         "checks/result.py: failed",
         "cli/plan.py: chosen",
         "cli/page.py: open_run",
+        "cli/report.py: write_report",
         "domain/settings.py: coerce",
-        "aws/workspace.py: record",
+        "aws/workspace.py: _record",
         # a list of lines, each of which is collected where it is raised
         "cli/settings_file.py: load",
         # AWS's own words, or the notebook's, behind a name

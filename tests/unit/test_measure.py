@@ -46,6 +46,15 @@ async def test_a_run_that_succeeds_gives_the_figures_of_emrs_clock_and_of_the_bi
     assert world.target.count("usage") == 1
 
 
+async def test_a_run_that_an_emulator_answered_says_so_on_its_record_for_ever() -> None:
+    world = World()
+    assert (await world.run()).record.emulated is False
+    other = World()
+    other.workspace.emulated = True
+    await other.run()
+    assert other.check_that_nothing_is_left().emulated is True
+
+
 async def test_what_is_needed_on_the_cluster_is_uploaded_before_the_launch() -> None:
     world = World()
     there: list[str] = []

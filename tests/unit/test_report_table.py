@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,3 +114,9 @@ def test_csv_of_no_runs_is_the_line_of_names() -> None:
 def test_no_text_of_a_run_becomes_a_formula_in_a_spreadsheet(text: str) -> None:
     (back,) = csv.DictReader(io.StringIO(to_csv(rows([ended(Reason.CELL_ERROR, message=text)])), newline=""))
     assert back["message"] == f"'{text}"
+
+
+def test_every_column_is_in_the_documentation_with_what_it_means() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([a-z0-9_]+)` \| (.+) \|$", page, re.MULTILINE)
+    assert told == list(COLUMNS.items())

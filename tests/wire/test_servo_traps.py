@@ -321,6 +321,17 @@ def test_progress_is_never_zero_which_servox_drops(percent: int, posted: int) ->
     assert record["extra"]["progress"] == posted
 
 
+def test_a_percentage_never_goes_back_also_when_a_second_cluster_begins_anew() -> None:
+    posting = connector()
+    heard: list[Progress] = []
+    posting.listen(heard.append)
+    with logged() as records:
+        for percent in (40, 10, 60):
+            posting._post(Progress("20261120t101112-aaaaaaaa", "", RunState.RUNNING, percent, 0.0, 0.0))
+    assert [record["extra"]["progress"] for record in records] == [40, 40, 60]
+    assert [progress.percent for progress in heard] == [40, 10, 60]
+
+
 async def test_progress_is_logged_from_the_loop_and_stays_below_one_hundred_however_late_a_run_is() -> None:
     async with front(Script(job=NEVER)) as f:
         logging: list[tuple[int, str]] = []

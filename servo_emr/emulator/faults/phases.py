@@ -220,7 +220,8 @@ def _logs(keys: Keys) -> PhaseFault:
 def _detail(code: str, message: str, cluster: Cluster) -> ErrorDetail:
     """With the data that AWS documents for the family of codes, as far as it is known before."""
     if code.startswith("BOOTSTRAP_FAILURE"):
-        return ErrorDetail(code, message, {"primary-instance-id": _primary(cluster)})
+        action = {"bootstrap-action": "1", "return-code": "1"} if code == _NON_ZERO else {}
+        return ErrorDetail(code, message, {"primary-instance-id": _primary(cluster), **action})
     if "CAPACITY" in code or "INSTANCE_TYPE" in code or "PRICE" in code:
         place = {"instance-type": _worker_type(cluster), "availability-zone": cluster.launch.zone or ""}
         return ErrorDetail(code, message, place)
