@@ -137,18 +137,19 @@ class Search:
         return leader(self._objective, found, usd)
 
     def _outlook(self, ground: _Ground, seen: Sequence[Observation], best: tuple[Standing, float] | None) -> Outlook:
-        measured = [one for one in seen if one.outcome in ("done", "censored")]
-        places = [self._space.configuration(one.settings) for one in measured]
+        # A job that could not end, for want of time or memory, has shown all the same how long it takes at least.
+        timed = [one for one in seen if one.outcome != "failed" and one.duration_s]
         runtimes = foretell(
             ground.sizes,
             Seen(
-                ground.of(places),
-                np.log2([one.duration_s or math.nan for one in measured]),
-                np.array([one.outcome == "censored" for one in measured]),
+                ground.of([self._space.configuration(one.settings) for one in timed]),
+                np.log2([one.duration_s or math.nan for one in timed]),
+                np.array([one.outcome != "done" for one in timed]),
             ),
         )
+        ran = [self._space.configuration(one.settings) for one in seen if one.outcome in ("done", "censored")]
         could_not = [self._space.configuration(one.settings) for one in seen if one.outcome == "infeasible"]
-        chance = able(ground.sizes, ground.of(places), ground.of(could_not))
+        chance = able(ground.sizes, ground.of(ran), ground.of(could_not))
         return outlook(self._objective, runtimes, ground.dollars, chance, None if best is None else best[1])
 
     def _first(self, ground: _Ground, left: NDArray[np.intp], seen: Sequence[Observation]) -> Suggestion:

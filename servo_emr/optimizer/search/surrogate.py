@@ -67,7 +67,10 @@ def _newest(seen: Seen, most: int) -> Seen:
 
 
 def _raised(ground: Features, spans: Array, seen: Seen) -> Seen:
-    """Each lower bound replaced by what is to be expected beyond it, given the full measurements."""
+    """Each lower bound replaced by what is to be expected beyond it, given the full measurements.
+
+    One far below what is expected anyway tells nothing, and is left out.
+    """
     full = ~seen.bound
     if full.all():
         return seen
@@ -82,7 +85,8 @@ def _raised(ground: Features, spans: Array, seen: Seen) -> Seen:
     # The mean of a normal variable above a bound; logarithms, because far above it both parts vanish.
     beyond = mean + spread * np.exp(-0.5 * excess**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-excess))
     raised = np.where(full, seen.log2_s, np.maximum(beyond, seen.log2_s))
-    return Seen(seen.rows, raised, np.zeros_like(seen.bound))
+    telling = full | (excess > -1.0)
+    return Seen(seen.rows[telling], raised[telling], np.zeros_like(seen.bound[telling]))
 
 
 def _renumbered(known: Seen, full: NDArray[np.bool_]) -> Seen:
