@@ -10,16 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
+from threadpoolctl import threadpool_limits
 
 from servo_emr.optimizer.search.features import Array, Features
 from servo_emr.optimizer.search.hypotheses import Hypotheses, hypotheses
 
 __all__ = ["Runtimes", "Seen", "foretell"]
 
-_MOST_SEEN = 160
-_WEIGHED_ON = 48
+_MOST_SEEN = 120
+_WEIGHED_ON = 40
 """Which hypotheses survive shows on fewer measurements than the surface is drawn from."""
-_CELLS = 2.0e6
+_CELLS = 1.0e6
 """Hypotheses x measurements x configurations that are worked out for one suggestion, at most."""
 
 
@@ -52,9 +53,11 @@ def foretell(ground: Features, seen: Seen) -> Runtimes:
     # The level is free, so it does not matter where the size is counted from; the curvature's middle is the ground's.
     middle = ground.size.mean(axis=0)
     centred = Features(ground.size - middle, ground.memory, ground.kinds, ground.price, ground.other)
-    seen = _raised(centred, spans, _newest(seen, _MOST_SEEN))
-    weights, alive = _survivors(centred, spans, seen, len(centred.size))
-    return _posterior(centred, spans, seen, hypotheses()[alive], weights)
+    # Many small matrices: a second thread only waits for the first, and takes a busy machine's time while it does.
+    with threadpool_limits(limits=1, user_api="blas"):
+        seen = _raised(centred, spans, _newest(seen, _MOST_SEEN))
+        weights, alive = _survivors(centred, spans, seen, len(centred.size))
+        return _posterior(centred, spans, seen, hypotheses()[alive], weights)
 
 
 def _newest(seen: Seen, most: int) -> Seen:
