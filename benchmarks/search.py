@@ -198,15 +198,15 @@ def at_random(job: Job, seed: int) -> Tally:
 def by_optuna(job: Job, seed: int, sampler: Callable[[int], optuna.samplers.BaseSampler]) -> Tally:
     """Type, then the count among those that there are of this type; log of cost; a failure counts twice its cost.
 
-    A cluster that it asks for again is told at once and not counted; after the third in a row it is given a new one.
+    A cluster that it asks for again is told at once and not counted; then it is given a new one.
     """
     study, chance = optuna.create_study(sampler=sampler(seed)), np.random.default_rng(seed)
     counts: dict[str, list[int]] = {}
     for kind, count in job.clusters:
         counts.setdefault(kind, []).append(count)
-    tally, again = Tally(job), 0
+    tally, again = Tally(job), False
     while not tally.over:
-        if again == 3:
+        if again:
             kind, count = job.clusters[int(chance.choice(tally.left))]
             study.enqueue_trial({"type": kind, f"nodes of {kind}": counts[kind].index(count)})
         trial = study.ask()
@@ -214,7 +214,7 @@ def by_optuna(job: Job, seed: int, sampler: Callable[[int], optuna.samplers.Base
         count = counts[kind][trial.suggest_int(f"nodes of {kind}", 0, len(counts[kind]) - 1)]
         number = job.clusters.index((kind, count))
         study.tell(trial, math.log(job.usd(number) * (1.0 if job.ok[number] else 2.0)))
-        again = again + 1 if number in tally.order else 0
+        again = number in tally.order
         if not again:
             tally.add(number)
     return tally
