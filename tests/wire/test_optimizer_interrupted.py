@@ -36,6 +36,7 @@ MOMENTS = {
 """When it is killed: before that request reaches it, or after it has answered and before the servo has heard it."""
 
 
+@pytest.mark.timeout(900)  # a process is started for each moment
 @pytest.mark.parametrize("when", MOMENTS)
 def test_an_optimizer_killed_at_every_stage_goes_on_with_the_very_same_trial(
     stage: Theatre, tmp_path: Path, when: str
