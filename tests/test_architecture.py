@@ -35,6 +35,8 @@ TRESPASSES = [
     ("cli/__init__.py", "import papermill", "papermill and nbformat"),
     ("emulator/__init__.py", "import servo_emr.domain.run", "The emulator imports nothing"),
     ("wiring.py", "import servo_emr.emulator", "Only the commands start the emulator"),
+    ("optimizer/flow.py", "import servo_emr.domain.run", "The optimizer imports nothing"),
+    ("wiring.py", "import servo_emr.optimizer", "Only the commands start the optimizer"),
     ("stray.py", "", "Imports point down"),
 ]
 

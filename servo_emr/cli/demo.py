@@ -7,6 +7,7 @@ import asyncio
 import importlib.resources
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ def demo(
     output: Output = OUTPUT,
 ) -> None:
     """Find the cheapest emulated cluster for a Spark notebook, with the real servo and the bundled optimizer."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended, the servo first
     with (
         importlib.resources.as_file(importlib.resources.files("servo_emr") / "demo") as assets,
         tempfile.TemporaryDirectory(prefix="servo-emr-demo-") as scratch,

@@ -117,6 +117,7 @@ def _chart(trials: Sequence[Mapping[str, Any]]) -> str:
     dots, line, least = [], [], shown[0]["cost_usd"]
     for place, trial in enumerate(shown):
         x, y = at(place, trial["cost_usd"])
+        line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
         least = min(least, trial["cost_usd"])
         line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
         told = f"trial {trial['number']}: {_settings(trial['settings'])}, {_usd(trial['cost_usd'])}"

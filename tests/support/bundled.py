@@ -318,7 +318,7 @@ class Play:
             told = [asked.name for asked in self.relay.seen][-12:]
             raise AssertionError(f"{error}; {told}; {self.optimizer.said[-3000:]}; {self.servo.log[-3000:]}") from None
 
-    def settled(self, patience: float = 2 * PATIENCE) -> dict[str, Any]:
+    def settled(self, patience: float = 6 * PATIENCE) -> dict[str, Any]:
         """The status once the best is applied."""
         return self.reaches("settled", lambda status: status["state"] == "settled" and self._rests(), patience)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundled import Asked, Play, Theatre, theatre
+from tests.support.bundled import Asked, Theatre, theatre
 
 TABLE = [("m5.xlarge", count, 3000.0 / count) for count in range(1, 5)]
 TABLE += [("c5.xlarge", count, 2400.0 / count) for count in range(1, 5)]
@@ -20,48 +20,46 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
         yield found
 
 
-BEFORE = ["HELLO", "WHATS_NEXT", "DESCRIPTION", "ADJUSTMENT", "MEASUREMENT progress", "MEASUREMENT"]
-AFTER = [
-    "HELLO",
-    "WHATS_NEXT DESCRIBE",
-    "DESCRIPTION",
-    "WHATS_NEXT ADJUST",
-    "ADJUSTMENT",
-    "WHATS_NEXT MEASURE",
-    "MEASUREMENT progress",
-    "MEASUREMENT",
-]
+MOMENTS = {
+    "before": ["HELLO", "WHATS_NEXT", "MEASUREMENT progress", "MEASUREMENT"],
+    "after": [
+        "HELLO",
+        "WHATS_NEXT DESCRIBE",
+        "DESCRIPTION",
+        "WHATS_NEXT ADJUST",
+        "ADJUSTMENT",
+        "WHATS_NEXT MEASURE",
+        "MEASUREMENT progress",
+        "MEASUREMENT",
+    ],
+}
+"""When it is killed: before that request reaches it, or after it has answered and before the servo has heard it."""
 
 
-class Killer:
-    """Kills the optimizer once at each moment, before a request reaches it and after it has been answered."""
+@pytest.mark.timeout(900)  # a process is started for each moment
+@pytest.mark.parametrize("when", MOMENTS)
+def test_an_optimizer_killed_at_every_stage_goes_on_with_the_very_same_trial(
+    stage: Theatre, tmp_path: Path, when: str
+) -> None:
+    left = list(MOMENTS[when])
+    with stage.play(tmp_path, f"killed-{when}", "--runs", "1") as play:
 
-    def __init__(self, play: Play) -> None:
-        self.play = play
-        self.left = {"before": list(BEFORE), "after": list(AFTER)}
-        play.relay.before = lambda asked: self.at("before", asked)
-        play.relay.after = lambda asked: self.at("after", asked)
+        def kill(asked: Asked) -> bool:
+            if asked.name not in left:
+                return False
+            left.remove(asked.name)
+            play.optimizer.restart()
+            return True
 
-    def at(self, when: str, asked: Asked) -> bool:
-        if asked.name not in self.left[when]:
-            return False
-        self.left[when].remove(asked.name)
-        self.play.optimizer.restart()
-        return True
-
-
-def test_an_optimizer_killed_at_every_stage_goes_on_with_the_very_same_trials(stage: Theatre, tmp_path: Path) -> None:
-    with stage.play(tmp_path, "killed-optimizer", "--runs", "2") as play:
-        killer = Killer(play)
+        setattr(play.relay, when, kill)
         status = play.settled()
-        assert killer.left == {"before": [], "after": []}
-        assert play.optimizer.starts == 1 + len(BEFORE) + len(AFTER)
-        assert [trial["state"] for trial in status["trials"]] == ["done", "done"]
-        assert [trial["attempts"] for trial in status["trials"]] == [1, 1]
-        assert len(play.clusters()) == 2
+        assert left == []
+        assert play.optimizer.starts == 1 + len(MOMENTS[when])
+        assert [(trial["state"], trial["attempts"]) for trial in status["trials"]] == [("done", 1)]
+        assert len(play.clusters()) == 1
         assert play.wrong(status) == []
-        # One trial has one adjustment and one measurement, however often they were given out: their uids tell.
-        assert len({command["cmd_uid"] for command in play.relay.commands("MEASURE")}) == 2
+        # However often it was given out, there was one measurement: the servo was never told another uid.
+        assert len({command["cmd_uid"] for command in play.relay.commands("MEASURE")}) == 1
         assert play.servo.starts == 1
 
 

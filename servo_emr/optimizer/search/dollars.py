@@ -17,7 +17,7 @@ from servo_emr.optimizer.instances import InstanceType
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search.cluster import Cluster
 from servo_emr.optimizer.search.features import Array
-from servo_emr.optimizer.search.terms import Observation, Value
+from servo_emr.optimizer.search.terms import Observation
 
 __all__ = ["OVERHEAD_S", "Dollars", "learn"]
 
@@ -50,36 +50,33 @@ class Dollars:
 
 
 def learn(
-    settings: Sequence[Mapping[str, Value]],
+    ground: Sequence[Cluster],
     instances: Mapping[str, InstanceType],
     prices: Prices | None,
     observations: Sequence[Observation],
 ) -> Dollars:
-    """The dollars of some configurations, from prices and from what the observed runs cost."""
+    """The dollars of some clusters, from prices and from what the observed runs cost."""
     paid = [one for one in observations if one.outcome == "done" and one.cost_usd]
     overhead = _overhead(observations)
-    ground = [Cluster.of(one, instances) for one in settings]
-    seen = [Cluster.of(one.settings, instances) for one in paid]
-    hourly = [cluster.usd_per_hour(prices) for cluster in [*ground, *seen]]
+    clusters = [*ground, *(Cluster.of(one.settings, instances) for one in paid)]
+    hourly = [cluster.usd_per_hour(prices) for cluster in clusters]
     priced = all(hourly)
-    usual = np.log2(
-        [
-            usd if priced and usd else cluster.usual_usd_per_hour()
-            for usd, cluster in zip(hourly, [*ground, *seen], strict=True)
-        ]
-    )
-    usual -= math.log2(3600.0)
-    mixes = _mixes([*ground, *seen])
-    prior = _LEVEL_SD**2 + (0.0 if priced else _TYPE_SD**2) * (mixes @ mixes.T)
+    known = hourly if priced else [cluster.usual_usd_per_hour() for cluster in clusters]
+    log2_rate = np.log2(np.array(known, dtype=float)) - math.log2(3600.0)
     count = len(ground)
-    if not paid:
-        return Dollars(usual, np.sqrt(np.diagonal(prior).copy()), overhead)
     billed = [one.duration_s + overhead for one in paid if one.duration_s]
-    told = np.log2([one.cost_usd or math.nan for one in paid]) - np.log2(billed) - usual[count:]
-    known = prior[count:, count:] + _NOISE_SD**2 * np.eye(len(paid))
-    gain = np.linalg.solve(known, prior[count:, :count]).T
+    told = np.log2([one.cost_usd or math.nan for one in paid]) - np.log2(billed) - log2_rate[count:]
+    if priced:
+        # All rates are off by the same factor, if by any.
+        share = _LEVEL_SD**2 / (len(paid) * _LEVEL_SD**2 + _NOISE_SD**2)
+        left = _LEVEL_SD * math.sqrt(1.0 - len(paid) * share)
+        return Dollars(log2_rate[:count] + share * told.sum(), np.full(count, left), overhead)
+    mixes = _mixes(clusters)
+    prior = _LEVEL_SD**2 + _TYPE_SD**2 * (mixes @ mixes.T)
+    inner = prior[count:, count:] + _NOISE_SD**2 * np.eye(len(paid))
+    gain = np.linalg.solve(inner, prior[count:, :count]).T
     variance = np.diagonal(prior)[:count] - (gain * prior[:count, count:]).sum(axis=1)
-    return Dollars(usual[:count] + gain @ told, np.sqrt(np.maximum(variance, 0.0)), overhead)
+    return Dollars(log2_rate[:count] + gain @ told, np.sqrt(np.maximum(variance, 0.0)), overhead)
 
 
 def _overhead(observations: Sequence[Observation]) -> float:

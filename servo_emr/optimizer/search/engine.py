@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from servo_emr.optimizer.instances import InstanceType
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search import words
+from servo_emr.optimizer.search.cluster import Cluster
 from servo_emr.optimizer.search.dollars import Dollars, learn
 from servo_emr.optimizer.search.feasible import able
 from servo_emr.optimizer.search.features import Features, features
@@ -64,6 +65,8 @@ class Search:
     ) -> None:
         self._space, self._objective = space, objective
         self._prices, self._instances, self._seed = prices, instances, seed
+        # What was weighed last: a space that is weighed whole is described once.
+        self._known: tuple[list[Configuration], list[Cluster], Features] | None = None
 
     @property
     def draws(self) -> bool:
@@ -84,7 +87,7 @@ class Search:
             return self._ended(seen, Stop("every configuration has been tried"))
         if not measured:
             return self._first(ground, left, seen)
-        best = self._leader(seen, ground)
+        best = self._leader(seen)
         promise = self._outlook(ground, seen, best)
         return self._explored(ground, left, seen, best, promise)
 
@@ -104,7 +107,7 @@ class Search:
     def best(self, observations: Sequence[Observation]) -> Best | None:
         """The best that was measured and meets the objective's bound; None when there is none."""
         seen = [one for one in observations if self._space.configuration(one.settings) is not None]
-        found = self._leader(seen, None)
+        found = self._leader(seen)
         return None if found is None else found[0].as_best()
 
     def _tried(self, seen: Sequence[Observation]) -> set[Configuration | None]:
@@ -118,37 +121,38 @@ class Search:
         chance = np.random.default_rng([self._seed, len(seen)])
         around = [one for one in (*order, *ended) if one is not None]
         points = self._space.ground(chance, dict.fromkeys(around))
-        settings = [self._space.settings(point) for point in points]
-        return _Ground(
-            points,
-            features(self._space, points, self._instances, self._prices),
-            learn(settings, self._instances, self._prices, seen),
-            {point: row for row, point in enumerate(points)},
-        )
+        if self._known is None or self._known[0] != points:
+            clusters = [Cluster.of(self._space.settings(point), self._instances) for point in points]
+            self._known = points, clusters, features(self._space, points, clusters, self._prices)
+        _, clusters, sizes = self._known
+        rows = {point: row for row, point in enumerate(points)}
+        return _Ground(points, sizes, learn(clusters, self._instances, self._prices, seen), rows)
 
-    def _leader(self, seen: Sequence[Observation], ground: _Ground | None) -> tuple[Standing, float] | None:
+    def _leader(self, seen: Sequence[Observation]) -> tuple[Standing, float] | None:
         found = standings(self._space, seen)
 
         def usd(standing: Standing) -> float:
             """For a run whose bill is not known: what it must have cost."""
-            dollars = learn([standing.first.settings], self._instances, self._prices, seen)
+            cluster = Cluster.of(standing.first.settings, self._instances)
+            dollars = learn([cluster], self._instances, self._prices, seen)
             return float(np.exp2(dollars.log2_usd(np.log2([standing.duration_s]))[0]))
 
         return leader(self._objective, found, usd)
 
     def _outlook(self, ground: _Ground, seen: Sequence[Observation], best: tuple[Standing, float] | None) -> Outlook:
-        measured = [one for one in seen if one.outcome in ("done", "censored")]
-        places = [self._space.configuration(one.settings) for one in measured]
+        # A job that could not end, for want of time or memory, has shown all the same how long it takes at least.
+        timed = [one for one in seen if one.outcome != "failed" and one.duration_s]
         runtimes = foretell(
             ground.sizes,
             Seen(
-                ground.of(places),
-                np.log2([one.duration_s or math.nan for one in measured]),
-                np.array([one.outcome == "censored" for one in measured]),
+                ground.of([self._space.configuration(one.settings) for one in timed]),
+                np.log2([one.duration_s or math.nan for one in timed]),
+                np.array([one.outcome != "done" for one in timed]),
             ),
         )
+        ran = [self._space.configuration(one.settings) for one in seen if one.outcome in ("done", "censored")]
         could_not = [self._space.configuration(one.settings) for one in seen if one.outcome == "infeasible"]
-        chance = able(ground.sizes, ground.of(places), ground.of(could_not))
+        chance = able(ground.sizes, ground.of(ran), ground.of(could_not))
         return outlook(self._objective, runtimes, ground.dollars, chance, None if best is None else best[1])
 
     def _first(self, ground: _Ground, left: NDArray[np.intp], seen: Sequence[Observation]) -> Suggestion:

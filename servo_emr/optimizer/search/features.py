@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from servo_emr.optimizer.instances import InstanceType
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search.cluster import Cluster, is_cluster_setting
 from servo_emr.optimizer.search.space import Configuration, Dimension, Space
@@ -41,11 +40,10 @@ class Features:
 
 
 def features(
-    space: Space, points: Sequence[Configuration], instances: Mapping[str, InstanceType], prices: Prices | None
+    space: Space, points: Sequence[Configuration], clusters: Sequence[Cluster], prices: Prices | None
 ) -> Features:
-    """The features of some configurations; two calls for one space give equal columns only with equal points."""
+    """The features of some configurations, whose clusters are given; other points may give other columns."""
     settings = [space.settings(point) for point in points]
-    clusters = [Cluster.of(one, instances) for one in settings]
     others = [
         dimension
         for dimension in space.dimensions

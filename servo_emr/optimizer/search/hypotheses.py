@@ -26,7 +26,7 @@ _CURVATURE_SD = 0.08
 _SHAPE_SD = (0.15, 0.2)
 """Octaves of runtime for a doubling of vCPUs per node, and of GiB per vCPU."""
 _KIND_SD, _PRICE_SD, _OTHER_SD = 0.1, 0.15, 0.4
-_CLIFF, _CLIFF_SD = 1.0, 0.7
+_CLIFF, _CLIFF_SD = 1.0, 1.0
 """Octaves of runtime that too little memory costs: about a doubling."""
 _NO_CLIFF = 0.3
 """How likely it is that memory does not matter within the space."""

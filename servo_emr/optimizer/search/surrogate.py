@@ -10,16 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
+from threadpoolctl import threadpool_limits
 
 from servo_emr.optimizer.search.features import Array, Features
 from servo_emr.optimizer.search.hypotheses import Hypotheses, hypotheses
 
 __all__ = ["Runtimes", "Seen", "foretell"]
 
-_MOST_SEEN = 160
-_WEIGHED_ON = 48
+_MOST_SEEN = 120
+_WEIGHED_ON = 40
 """Which hypotheses survive shows on fewer measurements than the surface is drawn from."""
-_CELLS = 2.0e6
+_CELLS = 1.0e6
 """Hypotheses x measurements x configurations that are worked out for one suggestion, at most."""
 
 
@@ -52,9 +53,11 @@ def foretell(ground: Features, seen: Seen) -> Runtimes:
     # The level is free, so it does not matter where the size is counted from; the curvature's middle is the ground's.
     middle = ground.size.mean(axis=0)
     centred = Features(ground.size - middle, ground.memory, ground.kinds, ground.price, ground.other)
-    seen = _raised(centred, spans, _newest(seen, _MOST_SEEN))
-    weights, alive = _survivors(centred, spans, seen, len(centred.size))
-    return _posterior(centred, spans, seen, hypotheses()[alive], weights)
+    # Many small matrices: a second thread only waits for the first, and takes a busy machine's time while it does.
+    with threadpool_limits(limits=1, user_api="blas"):
+        seen = _raised(centred, spans, _newest(seen, _MOST_SEEN))
+        weights, alive = _survivors(centred, spans, seen, len(centred.size))
+        return _posterior(centred, spans, seen, hypotheses()[alive], weights)
 
 
 def _newest(seen: Seen, most: int) -> Seen:
@@ -67,7 +70,10 @@ def _newest(seen: Seen, most: int) -> Seen:
 
 
 def _raised(ground: Features, spans: Array, seen: Seen) -> Seen:
-    """Each lower bound replaced by what is to be expected beyond it, given the full measurements."""
+    """Each lower bound replaced by what is to be expected beyond it, given the full measurements.
+
+    One far below what is expected anyway tells nothing, and is left out.
+    """
     full = ~seen.bound
     if full.all():
         return seen
@@ -82,7 +88,8 @@ def _raised(ground: Features, spans: Array, seen: Seen) -> Seen:
     # The mean of a normal variable above a bound; logarithms, because far above it both parts vanish.
     beyond = mean + spread * np.exp(-0.5 * excess**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-excess))
     raised = np.where(full, seen.log2_s, np.maximum(beyond, seen.log2_s))
-    return Seen(seen.rows, raised, np.zeros_like(seen.bound))
+    telling = full | (excess > -1.0)
+    return Seen(seen.rows[telling], raised[telling], np.zeros_like(seen.bound[telling]))
 
 
 def _renumbered(known: Seen, full: NDArray[np.bool_]) -> Seen:

@@ -20,6 +20,10 @@ __all__ = ["CUT", "Outlook", "outlook"]
 
 CUT = 1.5
 """A trial is cut short when it is certain to end so much worse than the best."""
+_THRIFT = 0.5
+"""The power of a run's price that its promise is divided by: 0 counts trials, 1 counts dollars."""
+_BELIEF = 0.3
+"""By how much the evidence counts when it says that there is nothing left to find."""
 _LN2 = math.log(2.0)
 
 
@@ -60,10 +64,18 @@ def outlook(objective: Objective, runtimes: Runtimes, dollars: Dollars, able: Ar
     else:
         z = (math.log2(best) - mean) / sd
         promise = weights @ (within * sd * (z * ndtr(z) + np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)))
-        relative = weights @ (within * _relative(z, sd))
+        relative = _doubting(weights) @ (within * _relative(z, sd))
         gain = relative * ((objective.price_usd or 0.0) if fastest else best)
     limit = usd if best is None or fastest else np.minimum(usd, best * CUT)
-    return Outlook(able * promise / np.sqrt(usd), able * gain, limit, seconds, usd)
+    return Outlook(able * promise / usd**_THRIFT, able * gain, limit, seconds, usd)
+
+
+def _doubting(weights: Array) -> Array:
+    """Weights for the decision to stop: a hypothesis that foretold the first few measurements badly may yet be right
+    elsewhere, since all of them are simpler than a job. Stopping too early costs every future run.
+    """
+    tempered = weights**_BELIEF
+    return np.asarray(tempered / tempered.sum())
 
 
 def _relative(z: Array, sd: Array) -> Array:

@@ -1,0 +1,45 @@
+"""`servo-emr optimizer` given what makes no sense names the option, the value and the remedy, and starts nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from servo_emr.cli.main import app
+
+WRONG = {
+    "--port 70000": "a port is 0 to 65535",
+    "--host here": "an IPv4 address",
+    "--host 0.0.0.0": "needs a token",
+    "--application nightly": "write ACCOUNT/APPLICATION",
+    "--objective dearest": "cheapest or fastest",
+    "--objective fastest": "needs --price",
+    "--price 2": "means nothing with --objective cheapest",
+    "--objective fastest --price 0": "a positive number",
+    "--deadline soon": "a time such as 90s",
+    "--dollars -1": "a positive number",
+    "--hours nan": "a positive number",
+    "--recheck 0": "a time such as 90s",
+    "--token-file none": "cannot be read",
+    "--storage study.db": "a URL, such as sqlite:///study.db",
+    "--storage sqlite:///study.db --prices none": "no prices can be read",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_options_are_told(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner(mix_stderr=False).invoke(app, ["optimizer", *words.split()])
+    assert result.exit_code in (1, 2)
+    assert WRONG[words] in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_servo_yaml_that_is_no_yaml_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "servo.yaml").write_text("optimizer: {")
+    result = CliRunner(mix_stderr=False).invoke(app, ["optimizer"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "servo.yaml: cannot be read" in result.stderr
