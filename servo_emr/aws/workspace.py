@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri, understood
+from servo_emr.aws.door import Door, Refusal, understood
+from servo_emr.aws.uri import split_uri
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
