@@ -259,7 +259,7 @@ async def test_f8_f9_f10_a_launch_that_comes_to_nothing_is_made_again_in_the_nex
 async def test_f9_f10_a_launch_that_always_comes_to_nothing_is_made_four_times_and_no_more(
     rig: Make, number: str, fault: dict[str, Any]
 ) -> None:
-    """In provisioning and bootstrapping: three launches after the first, one by one; all of them are billed."""
+    """In provisioning and bootstrapping: three launches after the first, one by one; all are billed."""
     scene = rig()
     scene.shop.faults(fault)
     answer = await scene.cycle()
