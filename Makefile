@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test nightly check lint format types contracts cluster-pins constraints venv clean
+.PHONY: help demo test nightly check lint format types contracts cluster-pins constraints promises venv clean
 
 # The interpreter .venv is made with; empty: the first of python3.11, python3.12, python3 that fits.
 PYTHON ?=
@@ -49,6 +49,9 @@ cluster-pins: venv  ## the packages pinned for the cluster's Pythons resolve
 
 constraints: venv  ## pin the newest packages that pyproject.toml allows (needs Python 3.11 and 3.12)
 	$(bin)/python tools/lock_constraints.py --other-python $(PYTHON312)
+
+promises: venv  ## renew the tables of docs/promises.md from the tests
+	@$(bin)/python tools/promise_table.py
 
 venv:  ## set up .venv, or find it up to date
 	@PYTHON="$(PYTHON)" tools/setup_venv.sh

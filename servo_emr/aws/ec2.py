@@ -144,7 +144,9 @@ class Ec2Target:
             tags = {tag["Key"]: tag.get("Value") for tag in cluster.get("Tags", ())}
             return bool(cluster["Id"] == handle.cluster_id and tags.get(WORKSPACE_TAG) == handle.key.workspace_id)
 
-    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+    async def observe(self, handle: Handle, last: Observation | None = None, steps: bool = True) -> Observation:
+        if not steps:
+            return await self._cluster(handle, last or Observation(RunState.PROVISIONING))
         if last is not None and last.state is RunState.RUNNING and not last.steps_ended:
             look = replace(last, steps=await self._steps(handle))
             return look if not look.steps_ended else await self._cluster(handle, look)

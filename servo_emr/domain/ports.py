@@ -118,9 +118,9 @@ class LaunchTarget(Protocol):
         """
         ...
 
-    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+    async def observe(self, handle: Handle, last: Observation | None = None, steps: bool = True) -> Observation:
         """Looks once and never waits; one call where one is enough, and each is sent once: who looks looks again.
-        `last` is the look before this one."""
+        `last` is the look before this one. Without `steps` the cluster alone is asked about."""
         ...
 
     async def confirmed(self, handle: Handle) -> bool:

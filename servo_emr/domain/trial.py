@@ -21,6 +21,8 @@ __all__ = ["references", "resolve", "with_userdata"]
 
 _REFERENCE = re.compile(r"\{([a-z]+\.[a-z_]+|run_id)\}")
 _KEYS = ("parameters", "deadline_s", "max_cost_usd")
+_LARGEST = 256 * 1024
+"""Characters of a job's parameters as JSON, when the optimizer has a say in them."""
 
 
 def references(value: Any) -> set[str]:
@@ -79,8 +81,10 @@ def with_userdata(spec: RunSpec, userdata: object) -> RunSpec:
     try:
         parameters = canonical(values)
         parameters.encode()  # a lone surrogate is JSON, and no text that could be written anywhere
-    except (ValueError, TypeError) as error:
-        raise _refused("control.userdata.emr.parameters", f"holds what JSON cannot say: {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _refused("control.userdata.emr.parameters", f"holds what JSON cannot say: {_few(error)}") from error
+    if overrides and len(parameters) > _LARGEST:
+        raise _refused("control.userdata.emr.parameters", f"has {len(parameters)} characters, more than {_LARGEST}")
     return replace(spec, limits=limits, job=replace(spec.job, parameters=parameters))
 
 
@@ -90,6 +94,10 @@ def _listed(names: Iterable[str]) -> str:
 
 def _short(key: object) -> str:
     return json.dumps(str(key))[:60]
+
+
+def _few(error: Exception) -> str:
+    return str(error)[:200]
 
 
 def _positive(userdata: Mapping[str, object], key: str) -> float | None:

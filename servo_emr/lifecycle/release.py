@@ -120,8 +120,13 @@ class Release:
 
     async def _look(self, handle: Handle, last: Observation | None) -> Observation | None:
         try:
-            # A look without memory asks for the cluster's state, whatever the steps were doing.
-            look = await self._target.observe(handle, None if last and not last.steps_ended else last)
+            try:
+                # A look without memory asks for the cluster's state, whatever the steps were doing.
+                look = await self._target.observe(handle, None if last and not last.steps_ended else last)
+            except OperatorError as error:
+                # The steps perhaps may not be asked about; the end of the cluster is another question.
+                self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
+                look = await self._target.observe(handle, last, steps=False)
         except Exception as error:  # noqa: BLE001 - a state that we cannot read is no reason to let go of a cluster
             self._warn(f"a look at {handle.cluster_id} failed: {error!r}")
             return None

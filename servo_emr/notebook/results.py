@@ -31,6 +31,11 @@ SCHEMA = 1
 STREAM_LIMIT = 1 << 20
 """Characters of stream output that are kept: the last ones, since of several matches the last one counts."""
 
+NAME_LIMIT, VALUE_LIMIT, TRACEBACK_LIMIT = 200, 4_000, 16_000
+"""Characters of an error's texts that are kept, the runner's own limits: whoever else wrote may have known none."""
+CELLS_LIMIT = 1_000
+"""Cells whose durations are kept."""
+
 _SCRAP = re.compile(r"application/scrapbook\.scrap\.[a-z]+\+json")
 _RECORD = "application/papermill.record+json"
 _PUT_IN = {"papermill-error-cell-tag", "injected-parameters"}
@@ -186,13 +191,22 @@ def _result(document: Mapping[str, Any]) -> Result:
     return Result(
         status=status,
         cell_index=_index(document["cell_index"]),
-        ename=str(document["ename"]),
-        evalue=str(document["evalue"]),
-        traceback=str(document["traceback"]),
+        ename=_short(document["ename"], NAME_LIMIT),
+        evalue=_short(document["evalue"], VALUE_LIMIT),
+        traceback=_short(document["traceback"], TRACEBACK_LIMIT),
         kernel_died=document["kernel_died"] is True,
         kernel_exit=_status(document.get("kernel_exit")),
         jvm_lost=document.get("jvm_lost") is True,
     )
+
+
+def _short(text: object, limit: int) -> str:
+    """A text, its middle left out when it is longer than `limit` characters and the remark that says so."""
+    whole = str(text)
+    if len(whole) <= limit + 100:
+        return whole
+    head = limit // 4
+    return f"{whole[:head]}\n[... {len(whole) - limit} characters left out ...]\n{whole[head - limit :]}"
 
 
 def _index(value: object) -> int | None:
@@ -219,15 +233,20 @@ def read_notebook(body: bytes | None) -> Notebook:
         document = parse(body)
     except ValueError as error:
         raise UnreadableNotebook(f"the executed notebook cannot be read: {error}") from error
-    cells = list(zip(_places(document.cells), document.cells, strict=True))
-    streams, cut = _streams(document.cells)
-    return Notebook(
-        durations=tuple(_duration(cell) for place, cell in cells if place is not None),
-        errors=tuple(_errors(cells)),
-        records=_records(document.cells),
-        streams=streams,
-        cut=cut,
-    )
+    try:
+        cells = list(zip(_places(document.cells), document.cells, strict=True))
+        streams, cut = _streams(document.cells)
+        return Notebook(
+            durations=tuple(_duration(cell) for place, cell in cells if place is not None)[:CELLS_LIMIT],
+            errors=tuple(_errors(cells)),
+            records=_records(document.cells),
+            streams=streams,
+            cut=cut,
+        )
+    except (AttributeError, TypeError, LookupError, ValueError, RecursionError) as error:
+        raise UnreadableNotebook(
+            f"the executed notebook holds what no notebook has ({type(error).__name__})"
+        ) from error
 
 
 def _places(cells: list[Any]) -> list[int | None]:
@@ -240,8 +259,9 @@ def _places(cells: list[Any]) -> list[int | None]:
 
 
 def _duration(cell: Any) -> float | None:
-    told: float | None = cell.metadata.get("papermill", {}).get("duration")
-    return told
+    told = cell.metadata.get("papermill", {}).get("duration")
+    number = isinstance(told, (int, float)) and not isinstance(told, bool) and math.isfinite(told)
+    return float(told) if number else None
 
 
 def _outputs(cells: list[Any]) -> Iterator[Any]:
@@ -252,7 +272,8 @@ def _errors(cells: list[tuple[int | None, Any]]) -> Iterator[CellError]:
     for place, cell in cells:
         shown = [output for output in _outputs([cell]) if output.output_type == "error"]
         for output in shown:
-            yield CellError(place, output.ename, output.evalue, "\n".join(output.traceback))
+            texts = _short(output.ename, NAME_LIMIT), _short(output.evalue, VALUE_LIMIT)
+            yield CellError(place, *texts, _short("\n".join(output.traceback), TRACEBACK_LIMIT))
         if not shown and cell.metadata.get("papermill", {}).get("exception") is True:
             yield CellError(place, "CellExecutionError", "", "")  # it failed without leaving an output
 

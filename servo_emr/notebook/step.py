@@ -32,7 +32,14 @@ HOME = "/home/hadoop"
 ENVIRONMENT = f"{HOME}/servo-emr"
 PYTHON = f"{ENVIRONMENT}/bin/python"
 RUNNER = "run_notebook.py"
-SHIPPED = (RUNNER, "servo_emr_child.py", "servo_emr_processes.py", "bootstrap.sh", "constraints.txt")
+SHIPPED = (
+    RUNNER,
+    "servo_emr_child.py",
+    "servo_emr_outputs.py",
+    "servo_emr_processes.py",
+    "bootstrap.sh",
+    "constraints.txt",
+)
 JOB_SCHEMA = 1
 
 

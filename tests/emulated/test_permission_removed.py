@@ -27,6 +27,7 @@ from tests.support.aws import Account
 from tests.support.emulator import EmulatorProcess
 from tests.support.job_flows import job_flow
 from tests.support.notebooks import job_notebook
+from tests.support.promise import Handled, Surroundings, broken
 from tests.support.servo import configuration, write_configuration
 from tests.support.stride import StrideClock
 
@@ -206,6 +207,17 @@ async def test_without_the_permission_to_terminate_a_run_is_on_record_as_not_rel
     assert (told.reason, told.record["unreleased"]) == ("operator/unreleased", True)
     assert scene.swept()[0] == 0
     assert scene.account.alive() == []
+
+
+async def test_f3_a_cluster_whose_steps_may_not_be_listed_is_ended_and_its_end_verified(scene: Scene) -> None:
+    """From the job on: elasticmapreduce:ListSteps is missing; the run fails by that name, and its cluster is seen
+    ended, not told as one that may be alive."""
+    before = Surroundings.of(scene.account)
+    scene.remove("elasticmapreduce:ListSteps")
+    told = await scene.measured({"limits.provisioning": "20m"})
+    assert told.says("elasticmapreduce:ListSteps"), told.texts
+    assert (told.reason != "operator/unreleased", told.record["unreleased"]) == (True, False)
+    assert broken(Handled(scene.account, scene.uri, before)) == []
 
 
 async def test_without_the_permission_to_take_protection_away_a_sweep_fails_and_names_it(scene: Scene) -> None:

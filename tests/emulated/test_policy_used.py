@@ -32,7 +32,8 @@ SIGNED = {"elasticmapreduce": "emr", "servicequotas": "service-quotas"}
 SERVO, NODE = "emulated", "emulated-instance-profile"
 NODE_ACTIONS = {"GetObject": "s3:GetObject", "HeadObject": "s3:GetObject", "PutObject": "s3:PutObject"}
 SUBMITTED = (
-    "request.json job.json run_notebook.py servo_emr_child.py servo_emr_processes.py bootstrap.sh constraints.txt "
+    "request.json job.json run_notebook.py servo_emr_child.py servo_emr_outputs.py servo_emr_processes.py bootstrap.sh "
+    "constraints.txt "
     "input.ipynb"
 ).split()
 PRICES = str(Path(servo_emr.pricing.__file__).with_name("us-east-1.csv"))

@@ -87,7 +87,7 @@ class Run:
 
     def finish(self) -> int:
         assert self.process is not None
-        self.said, _ = self.process.communicate(timeout=60)
+        self.said, _ = self.process.communicate(timeout=290)
         return self.process.returncode
 
     def __call__(self, body: bytes | None, timeout_s: float = 60.0, **changes: Any) -> int:
@@ -228,6 +228,47 @@ def test_when_papermill_is_killed_the_result_says_so(run: Run) -> None:
     result = run.result
     assert (result.status, result.ename, result.cell_index) == (ResultStatus.ERROR, "PapermillDied", 1)
     assert "signal 9" in result.evalue
+
+
+ENDLESS = """
+import sys
+from IPython.display import HTML, display
+display(HTML("first"))
+for _ in range(200):
+    print("x" * 1_000_000)
+for _ in range(300):
+    display(HTML("y" * 100_000))
+"""
+# ZeroMQ may drop of such a flood what is not read in time; what comes after it is not lost.
+AFTERWARDS = """
+for number in range(200):
+    print("rate=%d" % number, file=sys.stderr if number % 2 else sys.stdout, flush=True)
+display(HTML("last"))
+"""
+# The kernel's parent is the process that runs papermill.
+ITS_MEMORY = """
+import os
+status = open("/proc/%d/status" % os.getppid()).read()
+print("peak=%d KiB" % int(status.split("VmHWM:")[1].split()[0]))
+"""
+
+
+def test_f25_a_notebook_that_prints_200_megabytes_fills_neither_memory_nor_the_executed_notebook(run: Run) -> None:
+    """In the job, with a real papermill: 200 MB printed and 30 MB shown; papermill stays below 800 MB of memory, the
+    executed notebook below 40 MB, and the end of what was printed is in it."""
+    assert run(notebook(ENDLESS, AFTERWARDS, ITS_MEMORY), timeout_s=280.0) == 0
+    size = (run.folder / "output.ipynb").stat().st_size
+    assert 10_000_000 < size < 40_000_000
+    found = run.output
+    assert (found.errors, found.metric_from_output(r"rate=(\d+)")) == ((), 199.0)
+    peak = found.metric_from_output(r"peak=(\d+) KiB")
+    assert isinstance(peak, float)
+    assert peak < 800_000
+    text = (run.folder / "output.ipynb").read_text()
+    assert "[left out: the notebook printed more than is kept" in text
+    assert "[left out: 1000" in text
+    assert "first" in text
+    assert "last" in text
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def broken(seen: Witness | Aftermath, spared: Collection[str] = (), spoilt: Coll
         *_alive(found, spared),
         *_told(found, records, spoilt),
         *itertools.chain.from_iterable(_record(record, spared) for record in records.values()),
-        *_answers(found, records),
+        *_answers(found, records, spoilt),
         *_elsewhere(found),
     ]
 
@@ -207,7 +207,7 @@ def _record(record: Mapping[str, Any], spared: Collection[str]) -> list[str]:
     return problems
 
 
-def _answers(found: Aftermath, records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _answers(found: Aftermath, records: Mapping[str, Mapping[str, Any]], spoilt: Collection[str]) -> list[str]:
     """One answer for each command at most; what was paid for is told, unless it was ended early, or the servo died
     between writing down that it answers and answering; what is reported was earned."""
     counts = Counter(answer["cmd_uid"] for answer in found.answers)
@@ -222,6 +222,8 @@ def _answers(found: Aftermath, records: Mapping[str, Mapping[str, Any]]) -> list
         if answer["status"] != "ok" or "metrics" not in answer:
             continue
         run_id = (answer.get("annotations") or {}).get("run_id")
+        if run_id in spoilt:
+            continue
         if run_id not in records or records[run_id]["verdict"] != "succeeded":
             problems.append(f"{answer['cmd_uid']} was answered with metrics of {run_id}, which has not succeeded")
         for name, metric in answer["metrics"].items():

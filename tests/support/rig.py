@@ -172,10 +172,14 @@ class Rig:
         write_configuration(self.folder, self.changes)
         return EMRConfiguration.parse_obj(configuration(self.changes)["emr"])
 
+    def connector(self) -> EMRConnector:
+        """One that is not started, as of a one-shot command."""
+        return EMRConnector(name="emr", config=self.config())
+
     @asynccontextmanager
     async def started(self) -> AsyncIterator[EMRConnector]:
         """A servo as under `servo run`: it has the lease, and has finished what was left."""
-        connector = EMRConnector(name="emr", config=self.config())
+        connector = self.connector()
         sink = servo.logger.add(self.said.append, level="WARNING", format="{message}")
         try:
             await connector.startup()

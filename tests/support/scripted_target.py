@@ -162,7 +162,7 @@ class ScriptedTarget:
         self.calls.append("confirmed")
         return handle.cluster_id not in self.untagged
 
-    async def observe(self, handle: Handle, last: Observation | None = None) -> Observation:
+    async def observe(self, handle: Handle, last: Observation | None = None, steps: bool = True) -> Observation:
         self.calls.append("observe")
         cluster = self._find(handle)
         age = self._clock.now() - cluster.born
@@ -175,7 +175,8 @@ class ScriptedTarget:
         ending = state.order >= RunState.ENDING.order
         reason = self._of(cluster).end_reason if ending else None
         code = self._of(cluster).end_code if ending else ""
-        return Observation(state, line, self._steps(cluster), code, end_reason=reason)
+        seen = self._steps(cluster) if steps else last.steps if last is not None else ()
+        return Observation(state, line, seen, code, end_reason=reason)
 
     async def usage(self, handle: Handle) -> Usage:
         self.calls.append("usage")

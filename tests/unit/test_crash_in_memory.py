@@ -76,9 +76,10 @@ def check_answer(world: World, outcome: Outcome | None, case: str) -> None:
         (AGAIN, "by the same command"),
     ],
 )
-async def test_a_servo_that_is_killed_at_any_call_leaves_nothing_and_pays_once(
+async def test_f27_a_servo_that_is_killed_at_any_call_leaves_nothing_and_pays_once(
     case: str, asked_again: str, after: bool
 ) -> None:
+    """Before and after every call of every port of a cycle, in memory: kill -9; the next start leaves nothing."""
     same = asked_again == "by the same command"
     seen: list[str] = []
     for n in range(1, MOST_CALLS):
@@ -105,7 +106,8 @@ async def test_a_servo_that_is_killed_at_any_call_leaves_nothing_and_pays_once(
 
 
 @pytest.mark.parametrize("seed", range(80))
-async def test_a_servo_that_is_killed_again_and_again_leaves_nothing_and_pays_once(seed: int) -> None:
+async def test_f27_a_servo_that_is_killed_again_and_again_leaves_nothing_and_pays_once(seed: int) -> None:
+    """At random calls of any port, again and again, in memory."""
     draw = random.Random(seed)
     case = draw.choice(list(ONCE))
     world = new_world(case)
@@ -120,7 +122,7 @@ async def test_a_servo_that_is_killed_again_and_again_leaves_nothing_and_pays_on
 
 
 @BOTH_SIDES
-async def test_a_servo_that_is_killed_while_it_ends_what_another_has_left_leaves_nothing(after: bool) -> None:
+async def test_f27_a_servo_that_is_killed_while_it_ends_what_another_has_left_leaves_nothing(after: bool) -> None:
     """The first is killed in the job; the second, asked for something else, has to end that first."""
     changed = limited(nodes=20)
     for n in range(1, MOST_CALLS):
@@ -146,9 +148,10 @@ async def test_a_servo_that_is_killed_while_it_ends_what_another_has_left_leaves
 
 @BOTH_SIDES
 @pytest.mark.parametrize("case", ONCE)
-async def test_a_servo_that_is_cancelled_at_any_call_leaves_a_cluster_that_is_ending_and_the_next_verifies_it(
+async def test_f28_a_servo_that_is_cancelled_at_any_call_leaves_a_cluster_that_is_ending_and_the_next_verifies_it(
     case: str, after: bool
 ) -> None:
+    """At every call of every port, in memory: cancelled while it is under way; the cluster is ending."""
     for n in range(1, MOST_CALLS):
         world = new_world(case)
         fate = Fate()

@@ -59,6 +59,16 @@ def test_a_web_page_is_refused_wherever_it_is_from() -> None:
     assert (status, "web pages" in why) == ("403 Forbidden", True)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "whatever comes next"])
+def test_what_a_page_loads_without_an_origin_is_refused_by_what_the_browser_says_of_it(site: str) -> None:
+    status, why = ask("localhost", HTTP_SEC_FETCH_SITE=site)
+    assert (status, "web pages" in why) == ("403 Forbidden", True)
+
+
+def test_an_address_that_a_person_types_is_no_pages_request() -> None:
+    assert ask("localhost", HTTP_SEC_FETCH_SITE="none")[0] == "200 OK"
+
+
 def test_each_part_gets_what_is_its_own() -> None:
     assert ask("localhost", path="/_emulator/clock")[1] == "admin"
     assert ask("localhost", path="/webhdfs/v1/acme", query="op=LISTSTATUS")[1] == "webhdfs"

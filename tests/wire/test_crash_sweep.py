@@ -85,7 +85,9 @@ SAMPLE: dict[str, tuple[When, Callable[[Call], bool]]] = {
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_a_servo_that_is_killed_takes_its_run_up_again(stage: Stage, tmp_path: Path, name: str) -> None:
+def test_f27_a_servo_that_is_killed_takes_its_run_up_again(stage: Stage, tmp_path: Path, name: str) -> None:
+    """At a sample of a cycle's calls: kill -9 before a call is passed on, or after its answer; restarted, it measures
+    the same run on the same cluster, and launches no second."""
     when, at = SAMPLE[name]
     case = crash(stage, tmp_path, name.replace(" ", "-"), when, at)
     assert isinstance(case, Case), f"no such call among {case}"
@@ -99,9 +101,11 @@ def test_a_servo_that_is_killed_takes_its_run_up_again(stage: Stage, tmp_path: P
 
 @pytest.mark.nightly
 @pytest.mark.timeout(5400)
-def test_a_servo_that_is_killed_at_any_call_loses_no_cluster_and_pays_no_run_twice(
+def test_f27_a_servo_that_is_killed_at_any_call_loses_no_cluster_and_pays_no_run_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """At every call of a cycle to AWS, workspace writes included, before it and after it (nightly)."""
+
     def sweep(when: When) -> tuple[list[Case], int]:
         cases: list[Case] = []
         with staged(tmp_path / when) as stage:

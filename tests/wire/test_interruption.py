@@ -31,7 +31,8 @@ def phase(report: dict[str, Any]) -> str:
     return str(report["message"].split("run ", 1)[1].split(": ", 1)[1].split(",", 1)[0])
 
 
-def test_a_cancel_ends_the_cluster_and_only_then_another_is_launched(stage: Stage, tmp_path: Path) -> None:
+def test_f31_a_cancel_ends_the_cluster_and_only_then_another_is_launched(stage: Stage, tmp_path: Path) -> None:
+    """In the job: the optimizer cancels; the cluster is ended, and only then is the next measurement's launched."""
     with stage.scene(tmp_path, "cancel") as scene:
         uid = scene.optimizer.ask(measure(WANTED))
         scene.optimizer.cancel_when(lambda report: phase(report) == "running")
@@ -58,7 +59,9 @@ MOMENTS: dict[str, tuple[When, Callable[[], Callable[[Call], bool]]]] = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_sigterm_ends_the_cluster_and_the_optimizer_hears_of_it(stage: Stage, tmp_path: Path, moment: str) -> None:
+def test_f28_sigterm_ends_the_cluster_and_the_optimizer_hears_of_it(stage: Stage, tmp_path: Path, moment: str) -> None:
+    """While the launch is in flight (a call that blocks), in provisioning and in the job: SIGTERM; `aborted` is
+    answered, and the next start verifies the end."""
     when, at = MOMENTS[moment]
     with stage.scene(tmp_path, f"sigterm {moment}".replace(" ", "-")) as scene:
         stage.proxy.trap(when, at(), scene.terminate, drop=False)
@@ -89,9 +92,10 @@ def test_after_sigterm_the_same_is_measured_anew(stage: Stage, tmp_path: Path) -
     assert first["Status"]["StateChangeReason"]["Code"] == "USER_REQUEST"
 
 
-def test_sigterm_with_the_optimizer_gone_ends_the_cluster_and_the_next_start_verifies_it(
+def test_f28_sigterm_with_the_optimizer_gone_ends_the_cluster_and_the_next_start_verifies_it(
     stage: Stage, tmp_path: Path
 ) -> None:
+    """In the job: SIGTERM while the optimizer cannot be reached; no answer, and the next start verifies the end."""
     with stage.scene(tmp_path, "gone") as scene:
 
         def leave_it_alone(call: Call) -> None:
@@ -139,7 +143,9 @@ DEATHS: dict[str, tuple[When, Callable[[], Callable[[Call], bool]]]] = {
 
 
 @pytest.mark.parametrize("moment", DEATHS)
-def test_after_a_kill_the_same_cluster_is_measured(stage: Stage, tmp_path: Path, moment: str) -> None:
+def test_f27_after_a_kill_the_same_cluster_is_measured(stage: Stage, tmp_path: Path, moment: str) -> None:
+    """In provisioning, in the job, and between the job and the answer: kill -9; the restarted servo measures the same
+    cluster."""
     when, at = DEATHS[moment]
     with stage.scene(tmp_path, f"killed {moment}".replace(" ", "-")) as scene:
         stage.proxy.trap(when, at(), scene.kill)
@@ -157,9 +163,10 @@ def test_after_a_kill_the_same_cluster_is_measured(stage: Stage, tmp_path: Path,
     assert answer["metrics"]["cost"]["value"] == pytest.approx(record["cost"]["usd"], abs=0.0001)
 
 
-def test_a_command_that_is_asked_again_under_its_uid_gets_the_run_that_was_written_down_for_it(
+def test_f31_a_command_that_is_asked_again_under_its_uid_gets_the_run_that_was_written_down_for_it(
     stage: Stage, tmp_path: Path
 ) -> None:
+    """After the answer is on record: killed, and the same command comes twice; it is given the same run."""
     with stage.scene(tmp_path, "again", optimizer=lambda: PersistentOptimizer(forgetful=False)) as scene:
         stage.proxy.trap("after", written_after("ListInstances"), scene.kill)
         answer = scene.ask(measure(WANTED))
@@ -201,9 +208,10 @@ def second(first: Scene, folder: Path) -> Iterator[Scene]:
         yield scene
 
 
-def test_a_second_servo_waits_says_who_drives_and_takes_over_when_the_first_is_dead(
+def test_f30_a_second_servo_waits_says_who_drives_and_takes_over_when_the_first_is_dead(
     stage: Stage, tmp_path: Path
 ) -> None:
+    """Two servos on one workspace: the second waits and says who drives, and takes over when the first is killed."""
     with stage.scene(tmp_path / "first", "shared") as first:
         assert first.ask(describe())["status"] == "ok"
         driver = first.servo.pid

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.oneshot import OneShot
-from tests.support.promise import ALIVE
+from tests.support.promise import ALIVE, Handled, Surroundings, broken
 from tests.support.proxy import Call, named
 from tests.support.servo import command
 from tests.support.stage import BUCKET, Stage, clusters_of, records_of
@@ -23,14 +23,24 @@ ID = "0a1b2c3d"
 OURS = ("20261120t101112-aaaaaaaa", "20261120t101113-bbbbbbbb")
 
 
+def unverified(stage: Stage, workspace: str, before: Surroundings, record: dict[str, Any]) -> list[str]:
+    """What of the promise does not hold, beside that the end is seen and not verified yet: the next start does that."""
+    stays = f"the end of {record['cluster_id']} is not verified on the record of {record['run_id']}"
+    found = broken(Handled(stage.account, f"s3://{BUCKET}/{workspace}", before))
+    assert stays in found
+    return [problem for problem in found if problem != stays]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_signal_ends_the_cluster_of_a_one_shot_command(
+def test_f28_a_signal_ends_the_cluster_of_a_one_shot_command(
     stage: Stage, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
+    """In the job: SIGINT or SIGTERM to `servo measure` and to `servo-emr cycle`; the cluster is seen ending."""
     workspace = f"{name} {number.name}".replace(" ", "-")
     stage.prepare(tmp_path, workspace)
     stage.proxy.reset()
+    before = Surroundings.of(stage.account)
     with OneShot(tmp_path, stage.env, *COMMANDS[name]) as shot:
         stage.proxy.trap("after", named("GetObject", "/progress.json"), lambda call: shot.send(number), drop=False)
         assert shot.wait() == 1
@@ -40,17 +50,20 @@ def test_a_signal_ends_the_cluster_of_a_one_shot_command(
     assert cluster["Status"]["StateChangeReason"]["Code"] == "USER_REQUEST"
     (record,) = records_of(stage.account, f"s3://{BUCKET}/{workspace}")
     assert (record["verdict"], record["reason"], record["cluster_id"]) == ("aborted", "shutdown", cluster["Id"])
+    assert unverified(stage, workspace, before, record) == []
     lease = json.loads(stage.account.read(f"s3://{BUCKET}/{workspace}/lease.json"))
     assert lease["holder"] is None
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_second_sigint_prints_the_command_that_ends_the_cluster_and_leaves_at_once(
+def test_f28_a_second_sigint_prints_the_command_that_ends_the_cluster_and_leaves_at_once(
     stage: Stage, tmp_path: Path, name: str
 ) -> None:
+    """At teardown: a second SIGINT; it leaves at once with the command to run by hand; `sweep` ends what is left."""
     workspace = f"twice-{name}".replace(" ", "-")
     stage.prepare(tmp_path, workspace)
     stage.proxy.reset()
+    before = Surroundings.of(stage.account)
     with OneShot(tmp_path, stage.env, *COMMANDS[name]) as shot:
 
         def again(call: Call) -> None:
@@ -72,6 +85,7 @@ def test_a_second_sigint_prints_the_command_that_ends_the_cluster_and_leaves_at_
     assert (found["cluster_id"], found["outcome"]) == (cluster["Id"], "ended")
     (record,) = records_of(stage.account, f"s3://{BUCKET}/{workspace}")
     assert (record["verdict"], record["state"]) == ("aborted", "verified")
+    assert broken(Handled(stage.account, f"s3://{BUCKET}/{workspace}", before)) == []
 
 
 def by_hand(stage: Stage, name: str, tags: dict[str, str], protected: bool = False) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.optimizer import HTTP_STATUS, Command, Received, describe, measure
 from tests.support.persistent import PersistentOptimizer
-from tests.support.promise import alive
+from tests.support.promise import alive, broken
 from tests.support.proxy import named
 from tests.support.servo import until
 from tests.support.stage import Stage
@@ -41,9 +41,11 @@ REPLIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", REPLIES)
-def test_an_answer_to_a_progress_report_that_ends_servo_leaves_no_cluster(
+def test_f31_an_optimizer_that_has_forgotten_the_servo_costs_no_cluster(
     stage: Stage, tmp_path: Path, name: str
 ) -> None:
+    """In provisioning: the optimizer has been restarted and knows neither servo nor command (410, unexpected event or
+    cmd_uid); servox ends, and its cluster with it."""
     with stage.scene(tmp_path, name.replace(" ", "-"), optimizer=lambda: OutOfStep(REPLIES[name])) as scene:
         scene.servo.hold()
         scene.optimizer.ask(measure(["duration"]))
@@ -51,6 +53,8 @@ def test_an_answer_to_a_progress_report_that_ends_servo_leaves_no_cluster(
         assert alive(scene) == []
         (record,) = scene.records()
         assert scene.optimizer.terminal() == []
+        stays = f"the end of {record['cluster_id']} is not verified on the record of {record['run_id']}"
+        assert broken(scene) == [stays], "the next start verifies it"
     assert (record["verdict"], record["released"]) == ("aborted", True)
 
 

@@ -32,7 +32,7 @@ python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 # System packages stay visible: what the release label brings (pandas, boto3, ...) is there for the notebook as well.
 python3 -m venv --system-site-packages "$home" || fail "python3 -m venv cannot make $home"
-for name in constraints.txt run_notebook.py servo_emr_child.py servo_emr_processes.py; do
+for name in constraints.txt run_notebook.py servo_emr_child.py servo_emr_outputs.py servo_emr_processes.py; do
   aws s3 cp --only-show-errors "$run_prefix/$name" "$home/$name" \
     || fail "cannot copy $run_prefix/$name: may the instance profile read the workspace?"
 done

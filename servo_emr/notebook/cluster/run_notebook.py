@@ -2,8 +2,8 @@
 
     run_notebook.py JOB          JOB: the s3:// URI or the path of a job.json
 
-Copied to the cluster with servo_emr_child.py and servo_emr_processes.py: Python 3.7 to 3.12, the standard library
-and papermill's S3 client, nothing of servo_emr. Under spark-submit the notebook's kernel inherits the gateway to
+Copied to the cluster with the other servo_emr_*.py files: Python 3.7 to 3.12, the standard library and papermill's S3
+client, nothing of servo_emr. Under spark-submit the notebook's kernel inherits the gateway to
 Spark's driver; under plain python it starts what it needs itself.
 
 This process is the supervisor: it reads job.json, heeds the time and the signals, writes progress.json and

@@ -16,10 +16,12 @@ import traceback
 from typing import Any, Callable, Dict
 
 sys.path.append(sys.prefix)  # where the bootstrap action puts the other files
+import servo_emr_outputs  # type: ignore[import-not-found]
 from servo_emr_processes import MARK, adopt_orphans, kill_all  # type: ignore[import-not-found]
 
 ERROR_BANNER, INJECTED = "papermill-error-cell-tag", "injected-parameters"  # papermill's tags for cells it puts in
 NAME_LIMIT, VALUE_LIMIT, TRACEBACK_LIMIT = 200, 4000, 16000  # characters: result.json stays small whatever a cell says
+WAITING = 100  # messages of the kernel that wait to be read
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 Message = Dict[str, Any]
@@ -62,13 +64,22 @@ class Course:
 
 
 def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
-    """Papermill's own engine, which also tells where it is, and marks each cell with its index in the input."""
+    """Papermill's own engine, which also tells where it is, marks each cell with its index in the input, and keeps
+    what cells show within bounds."""
+    import zmq
     from jupyter_client.manager import AsyncKernelManager
+    from papermill import engines
     from papermill.engines import NBClientEngine
+
+    # Papermill's engine makes its client itself and takes no other. This process runs one notebook and ends.
+    engines.PapermillNotebookClient = servo_emr_outputs.bounded(engines.PapermillNotebookClient)
 
     class Manager(AsyncKernelManager):
         def __init__(self, *arguments: Any, **more: Any) -> None:
             super().__init__(*arguments, **more)
+            # What has come and is not read yet is counted in messages, however large: the kernel holds back a
+            # thousand more.
+            self.context.setsockopt(zmq.RCVHWM, WAITING)
             course.manager = self
 
     class Engine(NBClientEngine):  # type: ignore[misc]  # papermill ships no types
@@ -89,7 +100,10 @@ def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
 
             nb_man.cell_start = cell_start
             try:
-                return super().execute_managed_notebook(nb_man, kernel_name, kernel_manager_class=Manager, **options)
+                # A kernel that prints faster than anybody reads loses messages, its own "idle" among them: what the
+                # cell came to is told by its reply.
+                options.update(kernel_manager_class=Manager, raise_on_iopub_timeout=False)
+                return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except Exception:
                 # Otherwise papermill calls this cell and all that follow completed: a dead kernel looks like success.
                 if course.at is not None:
