@@ -18,7 +18,6 @@ LOST = [
 BOOTSTRAP = {"kind": "bootstrap-failure"}
 NO_CAPACITY = {"kind": "no-capacity"}
 FLEET_TIMEOUT = {"kind": "end-cluster", "phase": "provisioning", "after": 120, "code": "INSTANCE_FLEET_TIMEOUT"}
-TRIED_AGAIN = {"F8": NO_CAPACITY, "F9": FLEET_TIMEOUT, "F10": BOOTSTRAP}
 
 
 def launches(scene: Rig) -> int:
@@ -232,12 +231,8 @@ async def test_f7_the_cluster_of_a_lost_answer_is_found_behind_a_full_page_and_b
     assert scene.holds() == []
 
 
-@pytest.mark.parametrize(("number", "fault"), TRIED_AGAIN.items(), ids=TRIED_AGAIN)
-async def test_f8_f9_f10_a_launch_that_comes_to_nothing_is_made_again_in_the_next_subnet(
-    shared: Shop, rig: Make, number: str, fault: dict[str, Any]
-) -> None:
-    """In provisioning and bootstrapping: no capacity, a timeout, a failed bootstrap: once more, in another zone."""
-    scene = rig(cluster__subnet_ids=subnets_of(shared))
+async def made_again(scene: Rig, fault: dict[str, Any], reason: str, free: bool = False) -> None:
+    """The first launch meets the fault, the second succeeds elsewhere. free: the first never had an instance."""
     scene.shop.faults({**fault, "occurrence": 1})
     answer = await scene.cycle()
     assert answer["status"] == "ok"
@@ -246,24 +241,39 @@ async def test_f8_f9_f10_a_launch_that_comes_to_nothing_is_made_again_in_the_nex
     (attempt,) = record["attempts"]
     assert (attempt["cluster_id"], record["cluster_id"]) == (first["Id"], second["Id"])
     assert attempt["subnet_id"] != record["request"]["Instances"]["Ec2SubnetId"]
-    assert attempt["reason"] == {"F10": "environment/bootstrap"}.get(number, "environment/capacity")
+    assert attempt["reason"] == reason
     metrics = {name: metric["value"] for name, metric in answer["metrics"].items()}
     assert attempt["billed"], attempt
     assert metrics["billed_cost"] == pytest.approx(metrics["cost"] + attempt["usd"])
-    assert (attempt["usd"] == 0) == (number == "F8"), "what never had an instance costs nothing"
+    assert (attempt["usd"] == 0) == free, "what never had an instance costs nothing"
     assert answer["annotations"]["warnings"].startswith("launched 2 times")
+
+
+async def test_f8_a_launch_that_gets_no_capacity_is_made_again_in_another_zone(shared: Shop, rig: Make) -> None:
+    """In provisioning: STARTING past its limit is ended, seen dead, and launched again in the next subnet."""
+    scene = rig(cluster__subnet_ids=subnets_of(shared))
+    await made_again(scene, NO_CAPACITY, "environment/capacity", free=True)
     assert scene.holds() == []
 
 
-@pytest.mark.parametrize(("number", "fault"), [*TRIED_AGAIN.items()][1:], ids=[*TRIED_AGAIN][1:])
-async def test_f9_f10_a_launch_that_always_comes_to_nothing_is_made_four_times_and_no_more(
-    rig: Make, number: str, fault: dict[str, Any]
-) -> None:
-    """In provisioning and bootstrapping: three launches after the first, one by one; all are billed."""
-    scene = rig()
+async def test_f9_a_launch_whose_fleet_times_out_is_made_again_in_another_zone(shared: Shop, rig: Make) -> None:
+    """In provisioning: INSTANCE_FLEET_TIMEOUT is capacity: launched again in the next subnet."""
+    scene = rig(cluster__subnet_ids=subnets_of(shared))
+    await made_again(scene, FLEET_TIMEOUT, "environment/capacity")
+    assert scene.holds() == []
+
+
+async def test_f10_a_launch_whose_bootstrap_fails_once_is_made_again_in_another_zone(shared: Shop, rig: Make) -> None:
+    """In bootstrapping: a failed bootstrap action is followed by a launch that is measured; both are billed."""
+    scene = rig(cluster__subnet_ids=subnets_of(shared))
+    await made_again(scene, BOOTSTRAP, "environment/bootstrap")
+    assert scene.holds() == []
+
+
+async def made_four_times(scene: Rig, fault: dict[str, Any], reason: str) -> None:
+    """Every launch meets the fault."""
     scene.shop.faults(fault)
     answer = await scene.cycle()
-    reason = {"F10": "environment/bootstrap"}.get(number, "environment/capacity")
     assert (answer["status"], answer["reason"]) == ("failed", reason)
     (record,) = scene.records()
     assert [attempt["number"] for attempt in record["attempts"]] == [1, 2, 3]
@@ -271,6 +281,19 @@ async def test_f9_f10_a_launch_that_always_comes_to_nothing_is_made_four_times_a
     own = sum(record["cost"][part] for part in ("ec2_usd", "fee_usd", "ebs_usd"))
     assert record["cost"]["billed_usd"] == pytest.approx(own + sum(a["usd"] for a in record["attempts"]))
     assert f"cost_usd={record['cost']['billed_usd']:.4f} " in answer["message"].splitlines()[-1]
+
+
+async def test_f9_a_fleet_that_always_times_out_is_launched_four_times_and_no_more(rig: Make) -> None:
+    """In provisioning: three launches after the first, one after the other; all are billed, one failure is told."""
+    scene = rig()
+    await made_four_times(scene, FLEET_TIMEOUT, "environment/capacity")
+    assert scene.holds() == []
+
+
+async def test_f10_a_bootstrap_that_always_fails_is_launched_four_times_and_no_more(rig: Make) -> None:
+    """In bootstrapping: three launches after the first, one after the other; all are billed, one failure is told."""
+    scene = rig()
+    await made_four_times(scene, BOOTSTRAP, "environment/bootstrap")
     assert scene.holds() == []
 
 
