@@ -208,8 +208,10 @@ def played(somewhere: Place, made_of: Parts, play: Callable[[Schedule], None]) -
     schedule = Planted()
     try:
         play(schedule)
-    finally:
-        schedule.teardown()
+    except AssertionError:
+        schedule.close()
+        raise
+    schedule.teardown()
 
 
 @pytest.mark.parametrize("name", DEFECTS)

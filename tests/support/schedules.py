@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hypothesis import note
+from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -172,7 +172,11 @@ class Schedule(RuleBasedStateMachine):
             self._ends()
             self.seen.update(schedules=1, launches=len(self._clusters()))
         finally:
-            self._stack.close()
+            self.close()
+
+    def close(self) -> None:
+        """Abandons every servo."""
+        self._stack.close()
 
     def _ends(self) -> None:
         """The faults are over; whatever is left is ended within a bounded time."""
@@ -195,7 +199,8 @@ class Schedule(RuleBasedStateMachine):
         self._heard(answer)
         self.seen.update(one.what for one in interrupts)
         self.seen["nothing" if answer is None else answer.get("reason", "success")] += 1
-        note(f"{answer and (answer['status'], answer.get('reason'))}, {len(driver.calls)} calls")
+        if currently_in_test_context():
+            note(f"{answer and (answer['status'], answer.get('reason'))}, {len(driver.calls)} calls")
         if answer is not None and answer["status"] == "ok":
             self._earned(answer)
         if not self.faulty and not interrupts and self.job == "succeeds":
