@@ -33,7 +33,6 @@ S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$(?!\n)"
 _S3_OBJECT = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]+$(?!\n)"
 _INST_TYPE = r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-MOST_REPEATS = 50
 
 
 def known_keys(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +133,7 @@ class JobSection(_Section):
     kernel: str = pydantic.Field("python3", description="The Jupyter kernel on the cluster.", regex=r"^[\w.-]+$")
     timeout: servo.Duration = pydantic.Field("2h", description="The job's time limit; it holds on the cluster too.")
     expected_duration: servo.Duration = pydantic.Field("20m", description="First guess; history replaces it.")
-    repeats: pydantic.conint(strict=True, ge=1, le=MOST_REPEATS) = pydantic.Field(  # type: ignore[valid-type]
+    repeats: pydantic.conint(strict=True, ge=1, le=50) = pydantic.Field(  # type: ignore[valid-type]
         1, description="Measured runs of the job on one cluster, one after another; metrics are their medians."
     )
     repeat_disturbed: pydantic.conint(strict=True, ge=0, le=3) = pydantic.Field(  # type: ignore[valid-type]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.aws.door import Door, Refusal
+from servo_emr.aws.uri import split_uri
 from servo_emr.domain.account import InstanceProfile, Role, Subnet
 
 __all__ = ["AwsAccount"]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import botocore.exceptions
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
@@ -21,7 +23,7 @@ from servo_emr.aws.body import read_body
 from servo_emr.aws.permissions import actions_of
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge, failure
 
-__all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
+__all__ = ["Door", "Patience", "Refusal", "understood"]
 
 
 class Patience(enum.Enum):
@@ -175,6 +177,8 @@ class Door:
     def _open_session(self) -> botocore.session.Session:
         if self._session is None:
             self._session = botocore.session.get_session()
+            loader = _models(self._session.get_config_variable("data_path"))
+            self._session.register_component("data_loader", loader)
             if self._patience in (Patience.QUICK, Patience.BRIEF):
                 self._session.set_config_variable("metadata_service_timeout", 1)
                 self._session.set_config_variable("metadata_service_num_attempts", 1)
@@ -277,6 +281,12 @@ class Door:
         return failure(reason, f"{text}.", remedy=remedy, public=f"{name} {code}", details=details)
 
 
+@functools.cache
+def _models(data_path: str | None) -> Any:
+    """The SDK's descriptions of its services, which are large, read once by a process."""
+    return botocore.loaders.create_loader(data_path)
+
+
 def _bare(error: Exception) -> Exception:
     """The SDK's error without its frames: they hold credentials and signed headers, and servox's log shows values."""
     error.__cause__ = error.__context__ = None
@@ -320,16 +330,3 @@ def _unreadable(what: str, error: Exception) -> RunError:
         remedy="Look what stands between servo and AWS, a proxy perhaps; a newer servo_emr may know the answer.",
         public="an answer of AWS cannot be read",
     )
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key) of an s3:// URI; the key has no leading slash and may be empty.
-
-    Raises:
-        ValueError: it is no s3:// URI with a bucket.
-    """
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme not in ("s3", "s3a", "s3n") or not bucket:
-        raise ValueError(f"{uri!r} is not an s3://bucket/key URI")
-    return bucket, key

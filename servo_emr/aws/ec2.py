@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri, understood
+from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.aws.ec2_model import (
     ALIVE,
     CLUSTER_STATES,
@@ -27,6 +27,7 @@ from servo_emr.aws.ec2_model import (
     times,
 )
 from servo_emr.aws.ec2_preflight import Ec2Preflight
+from servo_emr.aws.uri import split_uri
 from servo_emr.domain.attempt import subnet_of
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight

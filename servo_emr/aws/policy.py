@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servo_emr.aws.door import split_uri
 from servo_emr.aws.ec2 import WORKSPACE_TAG
 from servo_emr.aws.permissions import NODES, OPERATIONS, Grant, Scope
+from servo_emr.aws.uri import split_uri
 
 __all__ = ["Facts", "nodes_policy", "servo_policy"]
 

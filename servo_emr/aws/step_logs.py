@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import zlib
 
-from servo_emr.aws.door import Door, Refusal, split_uri
+from servo_emr.aws.door import Door, Refusal
+from servo_emr.aws.uri import split_uri
 from servo_emr.domain.errors import TooLarge
 from servo_emr.domain.logs import LOG_NAMES, StepLog
 

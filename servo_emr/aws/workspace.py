@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.aws.door import Door, Refusal, split_uri, understood
+from servo_emr.aws.door import Door, Refusal, understood
+from servo_emr.aws.uri import split_uri
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
@@ -24,6 +26,7 @@ from servo_emr.domain.spec import is_run_id
 
 __all__ = ["S3Workspace"]
 
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _ABSENT = ("NoSuchKey", "404", "NotFound")
 _DOCUMENT = 16 * 1024 * 1024
 """Bytes of a document of ours that are read; the largest record is some hundred kilobytes."""
@@ -60,7 +63,8 @@ class S3Workspace:
                 with contextlib.suppress(Conflict):  # somebody else has just made it: theirs is read below
                     await self.write("workspace", {"schema": 1, "id": secrets.token_hex(4)}, None)
                 known = await self.document("workspace")
-            if known is None or not isinstance(known.body.get("id"), str):
+            # A cluster is told as ours by the id in its name, between two spaces.
+            if known is None or not _ID.fullmatch(str(known.body.get("id", ""))):
                 raise failure(
                     Reason.BUCKET,
                     f"{self.uri}/workspace.json holds no id.",

@@ -23,7 +23,7 @@ __all__ = ["RELAUNCHES", "next_attempt", "relaunched", "unaffordable", "why", "w
 
 RELAUNCHES = 3
 """So many launches beside the first may be made for one run."""
-_PASSING = (Reason.BOOTSTRAP, Reason.CAPACITY, Reason.SPOT)
+_PASSING = (Reason.BOOTSTRAP, Reason.CAPACITY)
 _WITHOUT_NODES = (RunState.QUEUED, RunState.PROVISIONING)
 _OF_THE_CLUSTER = ("instances", "disturbed", "repeat_seconds", "logs")
 """Details that tell of one cluster, not of the run."""
@@ -41,8 +41,6 @@ def worth_another(error: RunError, record: RunRecord, look: Observation) -> bool
         return False
     if any(step.timeline.ready is not None for step in look.steps):
         return False
-    if error.reason is Reason.SPOT and look.timeline.ready is not None:
-        return False  # capacity that was there, and was taken back
     # A cluster that ended itself has said what of. One that we end for its slowness lacks capacity only while it has
     # no nodes; later something else is slow, and would be again.
     return look.state.order >= RunState.ENDING.order or record.state in _WITHOUT_NODES

@@ -266,8 +266,11 @@ async def test_a_record_that_cannot_be_read_names_itself_and_the_remedy(
         [one async for one in workspace.records()]
 
 
-async def test_a_workspace_without_its_id_is_not_given_another(s3: Any, door: Door) -> None:
-    s3.put_object(Bucket="acme-servo", Key="nightly/workspace.json", Body=b'{"schema": 1}')
+@pytest.mark.parametrize(
+    "body", [{}, {"id": ""}, {"id": "a b"}, {"id": ["cafe"]}, {"id": "../x"}, {"id": "é"}], ids=str
+)
+async def test_a_workspace_without_an_id_of_ours_is_not_given_another(s3: Any, door: Door, body: Any) -> None:
+    s3.put_object(Bucket="acme-servo", Key="nightly/workspace.json", Body=json.dumps({"schema": 1, **body}).encode())
     with pytest.raises(OperatorError, match=r"workspace\.json holds no id"):
         await S3Workspace(door, "s3://acme-servo/nightly").identity()
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from servo_emr.aws.door import Door, Patience, Refusal, split_uri
+from servo_emr.aws.door import Door, Patience, Refusal
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.prices import ListPrices, SpotPrices
+from servo_emr.aws.uri import split_uri
 from servo_emr.aws.workspace import S3Workspace
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError
 from servo_emr.domain.ports import Handle

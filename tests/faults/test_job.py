@@ -66,7 +66,6 @@ ENDS: dict[str, tuple[Job, str]] = {
     ),
     "result.json is missing": (Job(lambda run_id: None), "job/no-result"),
     "result.json is another run's": (Job(lambda run_id: result_json()), "job/no-result"),
-    "result.json is no JSON": (Job(lambda run_id: b'{"schema": 1,'), "job/no-result"),
     "result.json is nested without end": (Job(lambda run_id: b"[" * 200_000), "job/no-result"),
     "result.json is huge": (Job(lambda run_id: result_json(run_id, evalue="x" * 2_000_000)), "job/no-result"),
     "the executed notebook is missing": (Job(output=None), "job/no-result"),

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from servo_emr.config import EMRConfiguration
-from servo_emr.domain.run import StepState, measured_seconds
+from servo_emr.domain.intervals import measured_seconds
+from servo_emr.domain.run import StepState
 from tests.support.proxy import Call, named
 from tests.support.rig import BUCKET, Job, Rig, scrap
 from tests.support.samples import SPEC, notebook, result_json, step_look

@@ -134,6 +134,7 @@ def shop(folder: Path, *options: str, stride: float = 300.0) -> Iterator[Shop]:
             JobFlowRole="EMR_EC2_DefaultRole",
             Instances={"InstanceGroups": [group], "KeepJobFlowAliveWhenNoSteps": True, "TerminationProtected": True},
         )["JobFlowId"]
+        emulator.advance(900.0)  # it is there before anything goes wrong
         try:
             with _Laying(emulator) as proxy, StrideClock(emulator, stride) as clock:
                 yield Shop(emulator, account, proxy, clock, foreign)

@@ -148,7 +148,8 @@ def staged(folder: Path, *options: str, stride: float = STRIDE_S) -> Iterator[St
     """An emulator whose W moves only while a servo sleeps, with another workspace's cluster alive in it."""
     empty = folder / f"empty-{os.getpid()}-{next(_numbers)}"
     empty.mkdir(parents=True)
-    with EmulatorProcess(*LAW, "--process-cap", "10m", *options, data=[f"s3://{BUCKET}/={empty}"]) as emulator:
+    cap = () if "--no-execute" in options else ("--process-cap", "10m")
+    with EmulatorProcess(*LAW, *cap, *options, data=[f"s3://{BUCKET}/={empty}"]) as emulator:
         account = Account(emulator)
         foreign = account["emr"].run_job_flow(
             Name=FOREIGN,

@@ -39,13 +39,13 @@ def target(answers: Any) -> Ec2Target:
 
 async def test_a_cluster_is_ended_by_one_call_that_names_it_alone() -> None:
     answers = Answers()
-    await target(answers).release(HANDLE)
+    assert await target(answers).release(HANDLE) is False
     assert answers.calls == [("TerminateJobFlows", {"JobFlowIds": ["j-1"]})]
 
 
 async def test_protection_is_switched_off_for_a_cluster_that_carries_our_key_and_the_call_is_made_again() -> None:
     answers = Answers("ValidationException")
-    await target(answers).release(HANDLE)
+    assert await target(answers).release(HANDLE) is True
     assert answers.calls == [
         ("TerminateJobFlows", {"JobFlowIds": ["j-1"]}),
         ("SetTerminationProtection", {"JobFlowIds": ["j-1"], "TerminationProtected": False}),

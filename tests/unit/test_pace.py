@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servo_emr.domain.errors import Reason, RunError
+from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.ports import Handle
 from servo_emr.domain.run import Observation, RunState, StepState
 from servo_emr.domain.spec import RunSpec
 from servo_emr.lifecycle.guards import Ceilings
-from servo_emr.lifecycle.watch import Progress, Watch, pace
+from servo_emr.lifecycle.watch import Progress, Watch, pace, patience
 from tests.support.memory import MemoryWorkspace
 from tests.support.samples import KEY, SPEC, limited
 from tests.support.scripted_target import NEVER, Script, ScriptedTarget, throttled
@@ -167,3 +167,23 @@ async def test_an_error_that_is_not_ours_is_not_swallowed_by_the_watch() -> None
 
     with pytest.raises(KeyError):
         await Watched(Script(failing_looks=broken)).run()
+
+
+def test_looks_that_fail_in_a_row_come_ever_further_apart_up_to_five_minutes() -> None:
+    assert [patience(failures) for failures in (0, 1, 2, 3, 4, 100)] == [0.0, 60.0, 120.0, 240.0, 300.0, 300.0]
+
+
+async def test_a_throttled_account_is_looked_at_less_and_less_until_a_look_succeeds() -> None:
+    watched = Watched(Script(failing_looks=lambda age: throttled() if 500 < age < 1900 else None))
+    await watched.run()
+    undisturbed = Watched(Script())
+    await undisturbed.run()
+    assert watched.target.count("observe") <= undisturbed.target.count("observe")
+
+
+async def test_a_cluster_that_nobody_may_look_at_is_given_up_for_the_credentials() -> None:
+    expired = failure(Reason.CREDENTIALS, "emr:DescribeCluster: ExpiredTokenException.")
+    watched = Watched(Script(job=NEVER, failing_looks=lambda age: expired))
+    with pytest.raises(RunError, match="ExpiredTokenException") as given_up:
+        await watched.run()
+    assert given_up.value.reason is Reason.CREDENTIALS

@@ -130,3 +130,17 @@ async def test_looks_that_fail_after_success_lead_to_a_release_too() -> None:
     look = await rig.release.after_success(handle, await rig.target.observe(handle))
     assert look.state is RunState.VERIFIED
     assert rig.target.alive == []
+
+
+async def test_protection_that_was_switched_off_is_told_once() -> None:
+    rig = Rig(Script(job=NEVER, obeys=40.0, protected=True))
+    await rig.release.now(await rig.launch())
+    (note,) = rig.release.notes
+    assert note in rig.warned
+    assert "j-0001 was protected from termination" in note
+
+
+async def test_a_cluster_that_was_not_protected_has_nothing_told_of_it() -> None:
+    rig = Rig(Script(job=NEVER))
+    await rig.release.now(await rig.launch())
+    assert rig.release.notes == ()
