@@ -51,7 +51,7 @@ def schedules(somewhere: Place, number: int, derandomize: bool) -> type[Schedule
         Drawn,
         settings=settings(
             max_examples=number,
-            stateful_step_count=4,
+            stateful_step_count=3,
             deadline=None,
             database=None,
             derandomize=derandomize,
