@@ -27,7 +27,7 @@ demo: venv  ## the main job on an emulated EMR: no AWS account, no credentials
 test: venv browser  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
 	@$(bin)/python -m pytest $(PYTEST_ARGS)
 
-nightly: venv  ## the long runs: kill -9 at every call of a cycle (about ten minutes)
+nightly: venv  ## the long runs: kill -9 at every call of a cycle, 10,000 schedules, 1,000 cycles of one servo (hours)
 	@$(bin)/python -m pytest -m nightly -q
 
 browser:  ## find the Chromium that tests of pages need, or install Debian's (CHROMIUM=/path names another)

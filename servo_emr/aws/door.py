@@ -74,7 +74,6 @@ class Door:
         self._patience = patience
         self._session: botocore.session.Session | None = None
         self._clients: dict[tuple[str, Patience], Any] = {}
-        self._paginations: dict[tuple[str, str], dict[str, str]] = {}
         self._lock = threading.Lock()
         self.emulated = False
 
@@ -163,18 +162,13 @@ class Door:
                 return
 
     def _pagination(self, service: str, operation: str) -> dict[str, str]:
-        known = self._paginations.get((service, operation))
-        if known is None:
-            try:
-                with self._lock:
-                    loader = self._open_session().get_component("data_loader")
-            except _CREDENTIAL_ERRORS as error:  # the loader asks the profile where models are
-                raise without_credentials(f"{service}:{operation}", error) from error
-            # To look a model up takes the loader longer than a call.
-            model = loader.load_service_model(service, "paginators-1")["pagination"][operation]
-            known = {"input": model["input_token"], "output": model["output_token"]}
-            self._paginations[service, operation] = known
-        return known
+        try:
+            with self._lock:
+                loader = self._open_session().get_component("data_loader")
+        except _CREDENTIAL_ERRORS as error:  # the loader asks the profile where models are
+            raise without_credentials(f"{service}:{operation}", error) from error
+        model = loader.load_service_model(service, "paginators-1")["pagination"][operation]
+        return {"input": model["input_token"], "output": model["output_token"]}
 
     def _open_session(self) -> botocore.session.Session:
         if self._session is None:

@@ -51,7 +51,7 @@ def schedules(somewhere: Place, number: int, derandomize: bool) -> type[Schedule
         Drawn,
         settings=settings(
             max_examples=number,
-            stateful_step_count=4,
+            stateful_step_count=3,
             deadline=None,
             database=None,
             derandomize=derandomize,
@@ -208,8 +208,10 @@ def played(somewhere: Place, made_of: Parts, play: Callable[[Schedule], None]) -
     schedule = Planted()
     try:
         play(schedule)
-    finally:
-        schedule.teardown()
+    except AssertionError:
+        schedule.close()
+        raise
+    schedule.teardown()
 
 
 @pytest.mark.parametrize("name", DEFECTS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.hands import Interrupt
 
-__all__ = ["FAULTS", "INTERRUPTS", "JOBS", "LAGS_S", "SETTINGS", "USERDATA", "lasting"]
+__all__ = ["FAULTS", "INTERRUPTS", "JOBS", "LAGS_S", "LIMITS", "SETTINGS", "USERDATA", "lasting"]
 
 LAGS_S = 150
 """Listings lag less than a launch is looked for."""
@@ -132,12 +132,15 @@ SETTINGS = st.fixed_dictionaries(
         "primary.inst_type": st.sampled_from(("m5.xlarge", "m5.24xlarge")),
     },
 ).filter(bool)
-USERDATA = st.one_of(
+LIMITS = st.one_of(
+    st.none(),
     st.none(),
     st.fixed_dictionaries(
         {}, optional={"deadline_s": st.integers(30, 1800), "max_cost_usd": st.sampled_from((0.01, 0.2, 3.0))}
     ),
-    st.sampled_from(({"unknown": 1}, {"deadline_s": "soon"}, {"parameters": {"mode": "fail"}})),
+)
+USERDATA = st.one_of(
+    LIMITS, st.sampled_from(({"unknown": 1}, {"deadline_s": "soon"}, {"parameters": {"mode": "fail"}}))
 )
 JOBS = st.sampled_from(
     ("succeeds", "succeeds", "succeeds", "leaves nothing", "leaves another's", "fails", "breaks its result")

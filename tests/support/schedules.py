@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hypothesis import note
+from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -103,10 +103,19 @@ class Schedule(RuleBasedStateMachine):
 
     # -- what happens
 
-    @initialize(faults=st.lists(drawn.FAULTS, max_size=3), job=drawn.JOBS)
-    def begins(self, faults: list[dict[str, Any]], job: str) -> None:
+    @initialize(
+        faults=st.lists(drawn.FAULTS, max_size=3),
+        job=drawn.JOBS,
+        userdata=drawn.LIMITS,
+        interrupts=st.lists(drawn.INTERRUPTS, max_size=1),
+    )
+    def begins(
+        self, faults: list[dict[str, Any]], job: str, userdata: Any = None, interrupts: Sequence[Interrupt] = ()
+    ) -> None:
+        """No schedule without a launch that is tried, and what goes wrong with it."""
         if faults or job != "succeeds":
             self.goes_wrong(faults, job)
+        self.measure(userdata, interrupts)
 
     @rule(faults=st.lists(drawn.FAULTS, min_size=1, max_size=3), job=drawn.JOBS)
     def goes_wrong(self, faults: list[dict[str, Any]], job: str = "succeeds") -> None:
@@ -134,7 +143,7 @@ class Schedule(RuleBasedStateMachine):
         self.userdata = userdata
         self._measured(userdata, interrupts)
 
-    @precondition(lambda self: self.uid > 0 and self.again < MOST_COMMANDS)
+    @precondition(lambda self: self.again < MOST_COMMANDS)
     @rule(interrupts=st.lists(drawn.INTERRUPTS, max_size=1))
     def measure_again(self, interrupts: Sequence[Interrupt] = ()) -> None:
         """The same command once more, under the uid that it had."""
@@ -159,7 +168,9 @@ class Schedule(RuleBasedStateMachine):
         other = self.hands.servo("beta")
         self.uid += 1
         self.userdata = None
-        self._heard(self.hands.measure(other, f"cmd-{self.uid}"))
+        answer = self.hands.measure(other, f"cmd-{self.uid}")
+        self._heard(answer)
+        self._count(answer)
         self.hands.kill(other)
 
     # -- and what must hold
@@ -172,7 +183,11 @@ class Schedule(RuleBasedStateMachine):
             self._ends()
             self.seen.update(schedules=1, launches=len(self._clusters()))
         finally:
-            self._stack.close()
+            self.close()
+
+    def close(self) -> None:
+        """Abandons every servo."""
+        self._stack.close()
 
     def _ends(self) -> None:
         """The faults are over; whatever is left is ended within a bounded time."""
@@ -194,12 +209,16 @@ class Schedule(RuleBasedStateMachine):
         answer = self.hands.measure(driver, f"cmd-{self.uid}", userdata=userdata, interrupts=interrupts)
         self._heard(answer)
         self.seen.update(one.what for one in interrupts)
-        self.seen["nothing" if answer is None else answer.get("reason", "success")] += 1
-        note(f"{answer and (answer['status'], answer.get('reason'))}, {len(driver.calls)} calls")
+        self._count(answer)
+        if currently_in_test_context():
+            note(f"{answer and (answer['status'], answer.get('reason'))}, {len(driver.calls)} calls")
         if answer is not None and answer["status"] == "ok":
             self._earned(answer)
         if not self.faulty and not interrupts and self.job == "succeeds":
             self._within(userdata, before)
+
+    def _count(self, answer: Answer | None) -> None:
+        self.seen["no answer" if answer is None else answer.get("reason", "success")] += 1
 
     def _heard(self, answer: Answer | None) -> None:
         """What must hold as soon as an answer is there."""

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from servo_emr.domain.spec import Role
 from tests.support.hostile import COMMANDS, REPLIES, Conversation, Reply, leaping, leaves_of
 
+# servox posts by an argument that httpx wants to be called otherwise
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 CONVERSATIONS, REPLIES_EACH = 255, 20
 SERVOX = {
     "AttributeError",  # a status where a command was expected, or the other way round
