@@ -24,8 +24,8 @@ With a job of your own:
   servo-emr plan                     what a run would launch and cost
   servo-emr cycle --emulated         the dry run, on this machine
   servo-emr cycle                    one run on your account: it asks first
-  servo-emr runs                     what was measured; `show` tells all of one"""
-_REPORT = "  servo-emr report                   all runs as one page"
+  servo-emr runs                     what was measured; `show` tells all of one
+  servo-emr report                   all runs as one page"""
 _END = "Each command has -h.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration."
 
 
@@ -42,8 +42,7 @@ class Overview(typer.core.TyperGroup):
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
-        way = f"{_WAY}\n{_REPORT}" if "report" in self.commands else _WAY
-        formatter.write(f"\n{way}\n")
+        formatter.write(f"\n{_WAY}\n")
         self.format_options(ctx, formatter)
         formatter.write(f"\n{_END}\n")
 
