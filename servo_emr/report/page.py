@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,6 +141,7 @@ def render(subject: Subject, found: Findings) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals["quoted"] = shlex.quote  # a line that is there to be copied into a shell
     environment.globals |= {"usd": usd, "lasted": lasted, "counted": counted, "percent": percent, "moment": moment}
     markup = environment.from_string((assets / "page.html.j2").read_text(encoding="utf-8"))
     return markup.render(

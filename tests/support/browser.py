@@ -18,6 +18,8 @@ __all__ = ["WIDTHS", "Browser", "Seen", "browser"]
 
 WIDTHS = (375, 900, 1440)
 """A phone, a small window, a desk: the widths that every page is looked at in."""
+_PATIENCE_MS = 120_000
+"""How long anything may really take: a machine can have other work to do."""
 _FINDER = Path(__file__).resolve().parent.parent.parent / "tools" / "set_up_chromium.sh"
 _ARGUMENTS = (
     "--headless",
@@ -99,6 +101,7 @@ async def browser() -> AsyncIterator[Browser]:
             context = await playwright.chromium.launch_persistent_context(
                 profile, executable_path=program, args=list(_ARGUMENTS), accept_downloads=True
             )
+            context.set_default_timeout(_PATIENCE_MS)
             try:
                 yield Browser(context)
             finally:
