@@ -2,7 +2,8 @@
 
 Physics in broad strokes, and how far each can be off: more vCPUs help, by less than their number; kinds of node differ
 a little; a job whose data no longer fits in memory takes a multiple of its time, and nobody knows where that begins.
-The measurements decide which hypotheses survive. It holds no runtime of any job; its constants were tried on ten (docs/benchmarks.md).
+The measurements decide which hypotheses survive. No runtime of any job is in here; the constants were tried on ten
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations
