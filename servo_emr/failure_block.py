@@ -166,6 +166,8 @@ def _unclear(record: RunRecord, reason: Reason) -> bool:
 
 
 def _dollars(record: RunRecord, reason: Reason) -> str:
+    if _unclear(record, reason) and record.attempts:
+        return f"{spent(record):.4f} USD for the launches above; no cluster of the last one was found"
     if _unclear(record, reason):
         return "none that is known of: no cluster of this run was found"
     if not record.had_cluster:
@@ -182,7 +184,8 @@ def _dollars(record: RunRecord, reason: Reason) -> str:
 
 def _cleaned(record: RunRecord, reason: Reason) -> str:
     if _unclear(record, reason):
-        return "no cluster of this run was found; `servo-emr sweep` looks once more"
+        which = "the last launch" if record.attempts else "this run"
+        return f"no cluster of {which} was found; `servo-emr sweep` looks once more"
     if record.cluster_id is None:
         return "every cluster is seen ended" if record.dead else "nothing to clean up: no cluster was made"
     key = RunKey("", record.workspace_id, record.run_id)

@@ -26,9 +26,9 @@ def read_body(body: Any, length: object, most: int | None, what: str) -> bytes:
     try:
         if isinstance(length, int) and length > most:
             raise TooLarge(what, length, most)
-        content = bytes(body.read(most + 1))  # whoever answers in the service's place may not say how long it is
-        if len(content) > most:
-            raise TooLarge(what, len(content), most)
+        content = bytes(body.read(most))  # whoever answers in the service's place may not say how long it is
+        if body.read(1):  # only at its end does the SDK compare length and checksum: a body that was cut off is none
+            raise TooLarge(what, most + 1, most)
         return content
     finally:
         body.close()

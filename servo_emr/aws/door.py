@@ -105,7 +105,8 @@ class Door:
         many: Sequence[dict[str, Any]],
     ) -> list[Any]:
         """The answers to several calls of one kind, made one after another on one thread: to hand each to a thread of
-        its own costs as much as a small answer. A Refusal, TooLarge or RunError stands where an answer would."""
+        its own costs as much as a small answer. A Refusal, TooLarge or RunError stands where an answer would; after a
+        RunError no further call is made, and it stands for the rest: what is out of reach for one is so for all."""
 
         def answer(params: dict[str, Any]) -> Any:
             try:
@@ -113,7 +114,13 @@ class Door:
             except (Refusal, TooLarge, RunError) as error:
                 return error
 
-        return await asyncio.to_thread(lambda: [answer(params) for params in many])
+        def answers() -> list[Any]:
+            found: list[Any] = []
+            for params in many:
+                found.append(found[-1] if found and isinstance(found[-1], RunError) else answer(params))
+            return found
+
+        return await asyncio.to_thread(answers)
 
     async def call_once(self, service: str, operation: str, *, expected: Collection[str] = (), **params: Any) -> Any:
         """The same for a call that must not take effect twice: sent once.

@@ -285,7 +285,7 @@ class RunRecord:
             values["warnings"] = tuple(values["warnings"])
             values["attempts"] = tuple(_attempt(attempt) for attempt in values.get("attempts", ()))
             return cls(**values)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the record cannot be read: {error}") from error
 
     def moved(self, state: RunState, **changes: Any) -> RunRecord:

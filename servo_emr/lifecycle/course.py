@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from servo_emr.domain.errors import Aborted, OurDefect, Reason, RunError, failure
+from servo_emr.domain.errors import Aborted, Conflict, OurDefect, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Evidence, Handle, LaunchTarget, Packer, PriceBook, Workspace
 from servo_emr.domain.run import JobEvidence, Observation, RunState
 from servo_emr.domain.spec import RunKey, RunSpec
@@ -110,6 +110,7 @@ class Course:
             if error is None or not await relaunch.follows(spec, key, diary, error, ended, past):
                 break
             adopted = None
+            tell(Progress(key.run_id, "", RunState.QUEUED, watch.percent, 0.0, diary.record.earlier_usd))
         if error is not None:
             diary.decide(error, ports.clock.now())
         if diary.record.attempts:
@@ -130,14 +131,17 @@ class Course:
             async with self._held(spec, key, diary, adopted) as cluster:
                 try:
                     await self._decide(spec, cluster, diary, watch)
-                except RunError:
-                    watch.report(cluster.handle, spec, cluster.ceilings, RunState.ENDING, self._ports.clock.now())
+                except RunError as failed:
+                    if not worth_another(failed, diary.record, cluster.look):
+                        watch.report(cluster.handle, spec, cluster.ceilings, RunState.ENDING, self._ports.clock.now())
                     raise
         except RunError as failed:
             if isinstance(failed.__context__, RunError):  # why it was ended at all, beside that its end is not verified
                 cause = failed.__context__
                 failed.details["ended_because"] = {"reason": str(cause.reason), "message": cause.message}
             return cluster, failed
+        except Conflict as taken:  # somebody else goes on with the run: nothing was launched
+            return cluster, failure(Reason.LEASE, f"{taken}.", public="changed by somebody else")
         except Exception as bug:  # noqa: BLE001 - the cluster is released; the bill is still to be made
             return cluster, defect(bug)
         finally:

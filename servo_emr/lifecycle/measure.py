@@ -23,7 +23,7 @@ from servo_emr.lifecycle.course import Course, Ports, defect
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import expected_seconds
 from servo_emr.lifecycle.forecast import forecast
-from servo_emr.lifecycle.guards import within_budget
+from servo_emr.lifecycle.guards import spent, within_budget
 from servo_emr.lifecycle.launch import complete
 from servo_emr.lifecycle.past import Past, read_past
 from servo_emr.lifecycle.recover import Recover
@@ -115,7 +115,11 @@ class Measure:
         before: list[RunRecord] = []
         while outcome.record.repeated:
             before.append(outcome.record)
-            told = tuple(f"run {one.run_id} was disturbed ({disturbance(one)}) and run again" for one in before)
+            told = tuple(
+                f"run {one.run_id} was disturbed ({disturbance(one)}) and run again; its "
+                f"{spent(one):.4f} USD are in no metric of this answer"
+                for one in before
+            )
             outcome = await self._once(replace(order, warnings=(*order.warnings, *told)), tell, before)
         return outcome
 

@@ -147,8 +147,9 @@ class Recover:
         diary = Diary(ports.workspace, ports.clock, record, self._warn, version)
         handle = await self.cluster_of(record)
         if handle is None:
-            self._warn(f"run {run_id} was left before its launch")
-            diary.note(**_left(record, ports.clock.now(), "before its launch"))
+            before = "before its next launch" if record.attempts else "before its launch"
+            self._warn(f"run {run_id} was left {before}")
+            diary.note(**_left(record, ports.clock.now(), before))
             await diary.close()
             return
         self._warn(f"run {run_id} was left with cluster {handle.cluster_id}: its end is made sure of")

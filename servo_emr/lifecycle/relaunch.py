@@ -1,7 +1,8 @@
 """The step from a launch that came to nothing to the next one of the same run.
 
-What the launch is given up for is on record since before its cluster was ended, so that a process that comes after a
-killed one goes on here. The next one begins only when that cluster is seen dead, instances and all, and is billed.
+What the launch is given up for goes on record beside its cluster's end, so that a process that comes after a killed one
+goes on here. The next one begins only when that cluster is seen dead, instances and all; it is billed then, or, where
+no bill can be made, counted at its full rate.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Relaunch:
             ended: its cluster with the last look at it; None: it was refused at once.
             past: the runs before, for the limits.
         """
-        settled = Settled((), None, 0.0, billed=True)
+        settled = Settled(dead=True, alive=(), cost=None, usd=0.0, billed=True)
         if ended is None and worth_another(error, diary.record, Observation(RunState.QUEUED)):
             diary.note(given_up=why(error))
         if not diary.record.given_up or error.reason is Reason.UNRELEASED:
@@ -71,7 +72,12 @@ class Relaunch:
             return False
         if ended is not None:
             settled = await self._settle.account(diary, ended[0], spec, ended[1])
-        why_not = "its instances are not seen dead" if settled.alive else await self._no_room(spec, diary, past)
+        if not settled.dead:
+            why_not: str | None = "its cluster is not seen dead, with all its instances"
+        elif ended is not None and any(step.timeline.ready is not None for step in ended[1].steps):
+            why_not = "a step has begun before its end"  # while the release was refused, perhaps
+        else:
+            why_not = await self._no_room(spec, diary, past)
         if why_not is not None:
             self._warn(f"{key.run_id} is not launched again: {why_not}")
             error.details["not_launched_again"] = why_not

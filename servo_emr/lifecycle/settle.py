@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from servo_emr.domain.attempt import Attempt
-from servo_emr.domain.errors import RunError, Verdict
+from servo_emr.domain.errors import Reason, RunError, Verdict
 from servo_emr.domain.intervals import measured_intervals
 from servo_emr.domain.money import Cost, Quote
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
@@ -29,10 +29,12 @@ _LOG_TRIES_S = (0.0, 30.0, 60.0, 120.0, 120.0)
 class Settled:
     """What an ended cluster came to.
 
-    alive are ids of its instances that are still listed as alive, of which there should be none. usd is its bill, or,
-    where it has none, its time at the full rate; 0 for one that is seen to have ended without ever having an instance.
+    dead says that it and all its instances are seen ended; alive are ids of those that are still listed as alive. usd
+    is its bill, or, where it has none, its time at the full rate; 0 for one that is seen to have ended without ever
+    having an instance.
     """
 
+    dead: bool
     alive: tuple[str, ...]
     cost: Cost | None
     usd: float
@@ -100,7 +102,8 @@ class Settle:
             details={**diary.record.details, **details},
         )
         usd = total - record.earlier_usd if own is None else own.billed_usd
-        return Settled(alive, own, usd, own is not None or none_came)
+        dead = look.state.terminal and usage is not None and not alive
+        return Settled(dead, alive, own, usd, own is not None or none_came)
 
     async def bill(
         self, handle: Handle, spec: RunSpec, look: Observation, prices: Mapping[str, Any] | None
@@ -158,8 +161,12 @@ class Settle:
 
 
 def _none_came(usage: Usage, look: Observation) -> bool:
-    """Whether a cluster is seen to have ended without ever having had an instance: nothing of it was billed."""
-    return look.state.terminal and look.timeline.ready is None and not _created(usage)
+    """Whether a cluster is seen to have ended without ever having had an instance: nothing of it was billed.
+
+    A bootstrap action that failed has run on one, whatever is listed.
+    """
+    none = look.timeline.ready is None and look.end_reason is not Reason.BOOTSTRAP
+    return look.state.terminal and none and not _created(usage)
 
 
 def _with_attempts(cost: Cost, attempts: Sequence[Attempt]) -> Cost:

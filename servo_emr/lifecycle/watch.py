@@ -124,7 +124,8 @@ class Watch:
         self._tell = tell
         self._warn = warn
         self._expected = expected
-        self._percent = 0
+        self.percent = 0
+        """The share of the run that has passed, as last told."""
         self._job_started: float | None = None
         self._job_ended: float | None = None
         self._cells: tuple[int, int] | None = None
@@ -201,14 +202,14 @@ class Watch:
         elapsed = now - ceilings.launched
         expected = self._expectation(spec)
         remaining, overdue = expected.remaining(*self._phase(state, elapsed, now))
-        self._percent = max(self._percent, share(elapsed, remaining))
+        self.percent = max(self.percent, share(elapsed, remaining))
         cell, cells = self._cells if self._cells and state is RunState.RUNNING else (None, None)
         self._tell(
             Progress(
                 run_id=handle.key.run_id,
                 cluster_id=handle.cluster_id,
                 state=state,
-                percent=self._percent,
+                percent=self.percent,
                 elapsed_s=elapsed,
                 cost_usd=ceilings.cost_so_far(now),
                 cell=cell,

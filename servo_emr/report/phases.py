@@ -25,7 +25,8 @@ def seconds(record: RunRecord) -> dict[str, float]:
 
 
 def dollars(record: RunRecord) -> dict[str, float]:
-    """USD of each phase, which add up to what was billed; empty for a run without a bill or without known phases."""
+    """USD of each phase of the run's last cluster, which add up to its bill: what earlier launches cost is in none of
+    them. Empty for a run without a bill or without known phases."""
     cost, spans = record.cost or {}, _spans(record)
     lives = _lives(record)
     if not cost.get("instances") or not spans or len(lives) < len(cost["instances"]):
@@ -34,7 +35,7 @@ def dollars(record: RunRecord) -> dict[str, float]:
         phase: math.fsum(rate * _overlap(life, span) for life, rate in lives for span in parts)
         for phase, parts in spans.items()
     }
-    rest = float(cost["billed_usd"]) - math.fsum(found.values())
+    rest = float(cost["billed_usd"]) - record.earlier_usd - math.fsum(found.values())
     return {**found, "ending": max(0.0, found["ending"] + rest)}
 
 

@@ -124,8 +124,8 @@ def compared(found: Findings) -> list[tuple[str, Choice]]:
 
 
 def phase_totals(found: Findings) -> list[dict[str, Any]]:
-    """Over all runs: seconds and dollars of each phase, split into measured runs and all others, and what no phase can
-    be charged with because there is no bill."""
+    """Over all runs: seconds and dollars of each phase, split into measured runs and all others; launches that
+    came to nothing; and what no phase can be charged with because there is no bill."""
     rows: list[dict[str, Any]] = []
     known = [(run, phases.seconds(run.record), phases.dollars(run.record)) for run in found.runs]
     for phase in phases.PHASES:
@@ -138,6 +138,9 @@ def phase_totals(found: Findings) -> list[dict[str, Any]]:
                 "lost_usd": math.fsum(usd_ for kind, usd_ in charged if kind is not Kind.MEASURED),
             }
         )
+    earlier = math.fsum(run.record.earlier_usd for run, _, money in known if money)
+    if earlier:
+        rows.append({"phase": "earlier launches", "seconds": None, "usd": earlier, "lost_usd": earlier})
     unknown = [run for run, _, money in known if not money and run.spent > 0]
     if unknown:
         lost = math.fsum(run.spent for run in unknown if run.kind is not Kind.MEASURED)

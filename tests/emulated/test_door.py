@@ -16,7 +16,7 @@ from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.aws.prices import ListPrices, SpotPrices
 from servo_emr.aws.uri import split_uri
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.domain.errors import LaunchUnclear, Reason, RunError
+from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge
 from servo_emr.domain.ports import Handle
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spec import RunKey
@@ -37,8 +37,11 @@ class Service(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status, self.body, self.asked = 200, b"{}", 0
+        self.sent: int | None = None
 
-    def answer(self, status: int, body: Any) -> None:
+    def answer(self, status: int, body: Any, sent: int | None = None) -> None:
+        """`sent`: so many bytes of the body are sent, and the connection ends."""
+        self.sent = sent
         self.status, self.body = status, body if isinstance(body, bytes) else json.dumps(body).encode()
 
     @property
@@ -58,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         self.end_headers()
-        self.wfile.write(self.server.body)
+        self.wfile.write(self.server.body[: self.server.sent])
 
     do_GET = do_PUT = do_POST
 
@@ -216,6 +219,28 @@ async def test_without_credentials_nothing_is_sent_and_a_person_is_told_what_to_
     assert error.value.reason is Reason.CREDENTIALS
     assert "AWS_PROFILE" in error.value.remedy
     assert service.asked == 0
+
+
+@pytest.mark.parametrize("most", [None, 1000, 100, 50])
+async def test_a_body_that_was_cut_off_is_none(service: Service, door: Door, most: int | None) -> None:
+    service.answer(200, b"x" * 100, sent=50)
+    with pytest.raises((RunError, TooLarge)) as caught:
+        await door.call("s3", "GetObject", most=most, Bucket="acme-servo", Key="result.json")
+    assert isinstance(caught.value, TooLarge) == (most == 50)
+    if isinstance(caught.value, RunError):
+        assert caught.value.reason is Reason.ENDPOINT
+
+
+@pytest.mark.parametrize(("most", "whole"), [(100, True), (99, False)])
+async def test_a_body_is_read_up_to_its_bound_and_not_beyond(
+    service: Service, door: Door, most: int, whole: bool
+) -> None:
+    service.answer(200, b"x" * 100)
+    if whole:
+        assert (await door.call("s3", "GetObject", most=most, Bucket="acme-servo", Key="k"))["Body"] == b"x" * 100
+    else:
+        with pytest.raises(TooLarge):
+            await door.call("s3", "GetObject", most=most, Bucket="acme-servo", Key="k")
 
 
 async def test_a_request_that_does_not_fit_the_model_is_a_defect_of_ours_and_is_not_sent(

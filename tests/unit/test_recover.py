@@ -223,8 +223,9 @@ async def test_a_spec_that_cannot_be_read_keeps_no_cluster_alive_and_is_not_forg
         (lambda text: b"", "is not a JSON object"),
         (lambda text: text.replace(b'"schema": 1', b'"schema": 2'), "has schema 2, this version reads 1"),
         (lambda text: text.replace(b'"identity"', b'"identitaet"'), "cannot be read"),
+        (lambda text: text.replace(b'"attempts": []', b'"attempts": [null]'), "cannot be read"),
     ],
-    ids=["truncated", "empty", "of another schema", "without a field"],
+    ids=["truncated", "empty", "of another schema", "without a field", "with a launch that is none"],
 )
 async def test_a_record_that_cannot_be_read_is_named_not_touched_and_nothing_is_launched(body: Any, words: str) -> None:
     world = World()

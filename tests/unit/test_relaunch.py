@@ -116,6 +116,29 @@ async def test_a_cluster_with_an_instance_alive_is_not_proven_dead_and_nothing_f
     assert world.workspace.the_record().unreleased
 
 
+async def test_a_cluster_whose_instances_cannot_be_listed_is_not_proven_dead_and_nothing_follows_it() -> None:
+    world = World(replace(BREAKS, failing_usage=failure(Reason.CREDENTIALS, "ListInstances is denied")))
+    outcome = await world.run()
+    assert outcome.error is not None
+    assert outcome.error.reason is Reason.BOOTSTRAP
+    assert world.target.count("submit") == 1
+    assert "not seen dead" in world.workspace.the_record().details["not_launched_again"]
+
+
+async def test_a_cluster_that_has_begun_the_job_before_it_could_be_ended_is_not_followed_by_another() -> None:
+    slow = replace(
+        Script(provisioned=1300.0, ready=1350.0, job=NEVER),
+        failing_releases=lambda age: failure(Reason.THROTTLED, "slow down") if age < 1450 else None,
+    )
+    world = World(slow)
+    outcome = await world.run()
+    assert outcome.error is not None
+    assert outcome.error.reason is Reason.CAPACITY
+    assert world.target.count("submit") == 1
+    (record,) = world.check_that_all_is_settled()
+    assert "a step has begun" in record.details["not_launched_again"]
+
+
 async def test_a_cluster_that_cannot_be_ended_is_not_followed_by_another() -> None:
     world = World(first=(replace(STARVES, obeys=NEVER),))
     outcome = await world.run()
