@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import pydantic
 import servo
 
+from servo_emr.aws.ec2_members import request_problems
 from servo_emr.domain.settings import EnumBound, RangeBound, Setting, Space
-from servo_emr.domain.spec import (
-    ClusterSpec,
-    JobSpec,
-    LimitSpec,
-    Market,
-    MetricSpec,
-    NodeGroup,
-    Role,
-    RunSpec,
-    Step,
-    canonical,
-)
+from servo_emr.domain.spec import JobSpec, LimitSpec, MetricSpec, RunSpec, Step, canonical
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -31,8 +21,10 @@ from servo_emr.sections import (
     JobSection,
     LimitsSection,
     PricesSection,
-    PrimarySection,
+    by_role,
+    check_nodes,
     known_keys,
+    node_groups,
 )
 
 __all__ = ["EMRConfiguration"]
@@ -62,6 +54,20 @@ class EMRConfiguration(servo.BaseConfiguration):
             for reference in sorted(references(value) - known):
                 hint = ", ".join(f"{{{k}}}" for k in sorted(known))
                 raise ValueError(f"job -> parameters -> {name}: {{{reference}}} refers to nothing; known are {hint}")
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _nodes_make_a_cluster(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_nodes(values["components"], values["cluster"], values["job"].repeats)
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _is_a_request(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Whatever passes the rules above is still held against the service's own model."""
+        spec = cls.construct(**values).to_spec()
+        wrong = request_problems(spec)
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return values
 
     @classmethod
@@ -97,16 +103,8 @@ class EMRConfiguration(servo.BaseConfiguration):
         steps = tuple(Step(step.name(n, job.repeats), step.argv(applications, n), True, n) for n in repeats)
         spec = RunSpec(
             region=self.region,
-            groups=tuple(_groups(self.components)),
-            cluster=ClusterSpec(
-                release_label=cluster.release_label,
-                applications=applications,
-                subnet_ids=tuple(cluster.subnet_ids),
-                service_role=cluster.service_role,
-                instance_profile=cluster.instance_profile,
-                log_uri=cluster.log_uri,
-                tags=tuple(sorted(cluster.tags.items())),
-            ),
+            groups=node_groups(self.components, cluster),
+            cluster=cluster.to_domain(),
             job=JobSpec(
                 notebook=job.notebook,
                 parameters=canonical(job.parameters),
@@ -140,17 +138,9 @@ class EMRConfiguration(servo.BaseConfiguration):
         return {**BUILT_IN, **{name: metric.unit for name, metric in self.job.metrics.items()}}
 
 
-def _sections(components: ComponentsSection) -> list[tuple[Role, Union[PrimarySection, GroupSection]]]:
-    sections: list[tuple[Role, Union[PrimarySection, GroupSection]]] = [
-        (Role.PRIMARY, components.primary),
-        (Role.CORE, components.core),
-    ]
-    return sections if components.task is None else [*sections, (Role.TASK, components.task)]
-
-
 def _settings(components: ComponentsSection) -> list[Setting]:
     settings = []
-    for role, section in _sections(components):
+    for role, section in by_role(components):
         kind = section.inst_type
         settings.append(Setting(str(role), "inst_type", EnumBound(tuple(kind.values)), kind.value, kind.pinned))
         if isinstance(section, GroupSection):
@@ -158,16 +148,3 @@ def _settings(components: ComponentsSection) -> list[Setting]:
             bound = RangeBound(count.min, count.max, count.step)
             settings.append(Setting(str(role), "replicas", bound, count.value, count.pinned))
     return settings
-
-
-def _groups(components: ComponentsSection) -> list[NodeGroup]:
-    return [
-        NodeGroup(
-            role,
-            section.inst_type.value,
-            section.replicas.value if isinstance(section, GroupSection) else 1,
-            Market(section.market),
-            section.bid_price,
-        )
-        for role, section in _sections(components)
-    ]

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import threading
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import botocore.exceptions
+import botocore.loaders
+import botocore.model
 import botocore.session
 from botocore.config import Config
 
 from servo_emr.aws.permissions import actions_of
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, failure
 
-__all__ = ["Door", "Patience", "Refusal", "split_uri", "understood"]
+__all__ = ["Door", "Patience", "Refusal", "input_shape", "split_uri", "understood"]
 
 
 class Patience(enum.Enum):
@@ -301,3 +304,10 @@ def split_uri(uri: str) -> tuple[str, str]:
     if scheme not in ("s3", "s3a", "s3n") or not bucket:
         raise ValueError(f"{uri!r} is not an s3://bucket/key URI")
     return bucket, key
+
+
+@functools.cache
+def input_shape(service: str, operation: str) -> Any:
+    """The SDK's own model of an operation's request. Asks nobody."""
+    document = botocore.loaders.Loader().load_service_model(service, "service-2")
+    return botocore.model.ServiceModel(document, service).operation_model(operation).input_shape

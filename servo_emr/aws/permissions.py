@@ -46,6 +46,7 @@ class Scope(enum.StrEnum):
     RUN_KEYS = "ListRuns"
     WHEELS = "ReadWheels"
     WHEEL_KEYS = "ListWheels"
+    BOOTSTRAP = "ReadBootstrapActions"
     LOGS = "WriteLogs"
 
 
@@ -73,6 +74,7 @@ OPERATIONS: Mapping[tuple[str, str], tuple[Grant, ...]] = {
     ("emr", "DescribeCluster"): (_emr("DescribeCluster", Scope.CLUSTERS),),
     ("emr", "ListSteps"): (_emr("ListSteps", Scope.CLUSTERS),),
     ("emr", "ListInstanceGroups"): (_emr("ListInstanceGroups", Scope.CLUSTERS),),
+    ("emr", "ListInstanceFleets"): (_emr("ListInstanceFleets", Scope.CLUSTERS),),
     ("emr", "ListInstances"): (_emr("ListInstances", Scope.CLUSTERS),),
     ("emr", "TerminateJobFlows"): (_emr("TerminateJobFlows", Scope.OWN_CLUSTERS),),
     ("emr", "SetTerminationProtection"): (_emr("SetTerminationProtection", Scope.OWN_CLUSTERS),),
@@ -96,6 +98,7 @@ NODES: tuple[Grant, ...] = (
     Grant("s3:PutObject", Scope.RUN_RESULTS),
     Grant("s3:GetObject", Scope.WHEELS),
     Grant("s3:ListBucket", Scope.WHEEL_KEYS),
+    Grant("s3:GetObject", Scope.BOOTSTRAP),
     Grant("s3:PutObject", Scope.LOGS),
 )
 """What bootstrap action, step and log shipping need on the cluster; what the user's notebook needs is the user's."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servo_emr.aws.door import split_uri
-from servo_emr.aws.ec2 import WORKSPACE_TAG
+from servo_emr.aws.ec2_request import WORKSPACE_TAG
 from servo_emr.aws.permissions import NODES, OPERATIONS, Grant, Scope
 
 __all__ = ["Facts", "nodes_policy", "servo_policy"]
@@ -31,6 +31,7 @@ class Facts:
         node_role: the role in the instance profile, name or ARN; None: named like the profile.
         notebook: its s3:// URI; None for a local file.
         log_uri, wheels: s3:// prefixes; None where the configuration has none.
+        bootstrap: the s3:// URIs of the configuration's own bootstrap actions.
         live_prices: whether AWS's price list is asked.
         spot: whether there are spot nodes.
         account: the account's number; "*": whichever the identity belongs to.
@@ -45,6 +46,7 @@ class Facts:
     notebook: str | None = None
     log_uri: str | None = None
     wheels: str | None = None
+    bootstrap: tuple[str, ...] = ()
     live_prices: bool = True
     spot: bool = False
     account: str = "*"
@@ -149,6 +151,7 @@ def _objects(scope: Scope, facts: Facts) -> tuple[str, ...]:
         Scope.RUN_FILES: facts.objects(runs, "*"),
         Scope.RUN_RESULTS: facts.objects(runs, "*/output*.ipynb", "*/progress*.json", "*/result*.json"),
         Scope.WHEELS: facts.objects(facts.wheels, "*") if facts.wheels else (),
+        Scope.BOOTSTRAP: tuple(arn for uri in facts.bootstrap for arn in facts.objects(uri)),
         Scope.LOGS: logs,
     }
     return found[scope]

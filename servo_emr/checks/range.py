@@ -36,6 +36,8 @@ def groups(space: Space, spec: RunSpec) -> tuple[Group, ...]:
                 types = setting.bound.values
             elif setting.name == REPLICAS and isinstance(setting.bound, RangeBound):
                 most = setting.bound.high
+        others = () if group.fleet is None else group.fleet.alternatives
+        types = tuple(dict.fromkeys((*types, *others)))
         found.append(Group(group.role, types, group.inst_type, most, group.count, group.market))
     return tuple(found)
 
@@ -63,4 +65,6 @@ def on_one(spec: RunSpec, inst_type: str) -> RunSpec:
     """A run on one node of that type, bought like any of the groups that may have it: what is asked about a type."""
     markets = {group.market for group in spec.groups}
     market = Market.SPOT if Market.SPOT in markets else Market.ON_DEMAND
-    return replace(spec, groups=(NodeGroup(Role.PRIMARY, inst_type, 1, market),))
+    # With volumes of its own, a type's default ones need not be known.
+    volumes = next((group.volumes for group in reversed(spec.groups) if group.volumes is not None), None)
+    return replace(spec, groups=(NodeGroup(Role.PRIMARY, inst_type, 1, market, volumes=volumes),))

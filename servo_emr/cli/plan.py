@@ -107,7 +107,7 @@ def _nodes(group: NodeGroup) -> dict[str, Any]:
     return {
         "NODES": group.count,
         "ROLE": str(group.role),
-        "TYPE": group.inst_type,
+        "TYPE": " or ".join(group.inst_types) or group.inst_type,
         "MARKET": f"{group.market}{bid}",
     }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.money import Cost
 from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot, measured_seconds
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.spec import Role, RunSpec
 
 __all__ = [
     "BUILT_IN",
@@ -21,6 +22,7 @@ __all__ = [
     "figures",
     "nothing_to_report",
     "phases",
+    "realised",
     "repeat_seconds",
 ]
 
@@ -98,6 +100,20 @@ def disturbed(usage: Usage, look: Observation) -> str:
     if added:
         words.append(f"{_nodes(added)} added after the cluster was ready")
     return "; ".join(words)
+
+
+def realised(usage: Usage) -> str:
+    """What the nodes of each role really were, as their rows say: a fleet may be of other types and markets than asked
+    for."""
+    found: dict[str, Counter[str]] = {str(role): Counter() for role in Role}
+    for row in usage.rows:
+        if row.timeline.created is not None:
+            kind = f"{row.inst_type} {'spot' if is_spot(row) else 'on-demand'}"
+            found.setdefault(row.role or row.group, Counter())[kind] += 1
+    told = {
+        role: ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) for role, kinds in found.items()
+    }
+    return "; ".join(f"{role}: {kinds}" for role, kinds in told.items())
 
 
 def _nodes(rows: list[InstanceRow]) -> str:

@@ -41,7 +41,8 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
                 remedy=(finding and finding.remedy) or "Allow elasticmapreduce:ListSupportedInstanceTypes.",
                 public="the vCPUs of an instance type are not known",
             )
-        _within("vcpus", sum(preflight.vcpus[g.inst_type] * g.count for g in spec.groups if g.count), limits.vcpus)
+        most = (max(preflight.vcpus[t] * sum(g.nodes_of(t)) for t in g.inst_types) for g in spec.groups if g.count)
+        _within("vcpus", sum(most), limits.vcpus)
     _within("cost_per_hour", estimate.ceiling_usd_per_hour, limits.cost_per_hour)
     warnings = [finding.message for finding in preflight.findings]
     if limits.cost_per_run is not None:

@@ -29,6 +29,7 @@ MOST = replace(
     notebook="s3://acme-notebooks/a/etl.ipynb",
     log_uri="s3://acme-logs/emr/",
     wheels="s3://acme-servo/wheels",
+    bootstrap=("s3://acme-servo/certificates.sh",),
     live_prices=True,
     spot=True,
 )
@@ -189,6 +190,7 @@ def test_a_node_writes_results_and_logs_but_nothing_that_another_run_would_execu
         "arn:aws:s3:::acme-servo/nightly/runs/*/result*.json",
     ]
     assert statement(document, "WriteLogs")["Resource"] == ["arn:aws:s3:::acme-logs/emr/*"]
+    assert statement(document, "ReadBootstrapActions")["Resource"] == ["arn:aws:s3:::acme-servo/certificates.sh"]
     assert statement(document, "ReadWheels")["Resource"] == ["arn:aws:s3:::acme-servo/wheels/*"]
 
 
