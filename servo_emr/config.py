@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal
 
 import pydantic
 import servo
 
 from servo_emr.aws.ec2_members import request_problems
-from servo_emr.domain.settings import EnumBound, RangeBound, Setting, Space
-from servo_emr.domain.spec import JobSpec, LimitSpec, MetricSpec, RunSpec, Step, canonical
+from servo_emr.domain.bounds import EnumBound
+from servo_emr.domain.settings import Space
+from servo_emr.domain.spec import JobSpec, LimitSpec, Market, MetricSpec, Role, RunSpec, Step, canonical
+from servo_emr.domain.targets import NodeField
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -17,17 +20,19 @@ from servo_emr.sections import (
     S3_URI,
     ClusterSection,
     ComponentsSection,
-    GroupSection,
     JobSection,
     LimitsSection,
     PricesSection,
-    by_role,
+    all_settings,
     check_nodes,
+    check_settings,
     known_keys,
     node_groups,
 )
 
 __all__ = ["EMRConfiguration"]
+
+_MARKETS = tuple(NodeField(role, "market") for role in Role)
 
 
 class EMRConfiguration(servo.BaseConfiguration):
@@ -49,11 +54,15 @@ class EMRConfiguration(servo.BaseConfiguration):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _references(cls, values: dict[str, Any]) -> dict[str, Any]:
-        known = {"run_id", *(setting.selector for setting in _settings(values["components"]))}
+        known = {"run_id", *(setting.selector for setting in all_settings(values["components"]))}
         for name, value in values["job"].parameters.items():
             for reference in sorted(references(value) - known):
-                hint = ", ".join(f"{{{k}}}" for k in sorted(known))
-                raise ValueError(f"job -> parameters -> {name}: {{{reference}}} refers to nothing; known are {hint}")
+                near = difflib.get_close_matches(reference, known, 1)
+                hint = f"did you mean {{{near[0]}}}? " if near else ""
+                listed = ", ".join(f"{{{k}}}" for k in sorted(known))
+                raise ValueError(
+                    f"job -> parameters -> {name}: {{{reference}}} refers to nothing; {hint}known are {listed}"
+                )
         return values
 
     @pydantic.root_validator(skip_on_failure=True)
@@ -64,8 +73,11 @@ class EMRConfiguration(servo.BaseConfiguration):
     @pydantic.root_validator(skip_on_failure=True)
     def _is_a_request(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Whatever passes the rules above is still held against the service's own model."""
-        spec = cls.construct(**values).to_spec()
-        wrong = request_problems(spec)
+        config = cls.construct(**values)
+        spec = config.to_spec()
+        check_settings(list(config.space.settings), spec)
+        # With the settings in their places: what a launch asks for.
+        wrong = request_problems(config.space.apply(spec, config.space.configured))
         if wrong:
             raise ValueError("; ".join(wrong))
         return values
@@ -93,10 +105,10 @@ class EMRConfiguration(servo.BaseConfiguration):
     @property
     def space(self) -> Space:
         """The settings and their bounds."""
-        return Space(tuple(_settings(self.components)))
+        return Space(tuple(all_settings(self.components)))
 
     def to_spec(self) -> RunSpec:
-        """The run that the configured values ask for."""
+        """The run as the sections have it; `space` puts the values of settings into it."""
         job, cluster, limits = self.job, self.cluster, self.limits
         applications = tuple(cluster.applications)
         repeats = range(1, job.repeats + 1)
@@ -133,18 +145,13 @@ class EMRConfiguration(servo.BaseConfiguration):
         return spec
 
     @property
+    def may_be_on_spot(self) -> bool:
+        """Whether any nodes are bought on spot, or may be."""
+        chosen = [setting.bound for setting in self.space.settings if setting.place in _MARKETS]
+        by_setting = any(isinstance(bound, EnumBound) and Market.SPOT in bound.values for bound in chosen)
+        return by_setting or any(group.on_spot for group in self.to_spec().groups)
+
+    @property
     def units(self) -> dict[str, str]:
         """Every metric of this configuration with its unit."""
         return {**BUILT_IN, **{name: metric.unit for name, metric in self.job.metrics.items()}}
-
-
-def _settings(components: ComponentsSection) -> list[Setting]:
-    settings = []
-    for role, section in by_role(components):
-        kind = section.inst_type
-        settings.append(Setting(str(role), "inst_type", EnumBound(tuple(kind.values)), kind.value, kind.pinned))
-        if isinstance(section, GroupSection):
-            count = section.replicas
-            bound = RangeBound(count.min, count.max, count.step)
-            settings.append(Setting(str(role), "replicas", bound, count.value, count.pinned))
-    return settings

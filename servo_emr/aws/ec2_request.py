@@ -6,7 +6,6 @@ termination protection, scaling.
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from collections.abc import Iterable
 from decimal import Decimal
@@ -15,12 +14,12 @@ from typing import Any
 from servo_emr.domain.cluster import (
     ClusterSpec,
     Configuration,
+    Disk,
     Fleet,
     Market,
     NodeGroup,
     Role,
     TimeoutAction,
-    Volume,
 )
 from servo_emr.domain.spec import RunKey, RunSpec, Step
 
@@ -188,25 +187,20 @@ def _type(group: NodeGroup, fleet: Fleet, inst_type: str, spot: bool) -> dict[st
 
 def _disks(group: NodeGroup) -> dict[str, Any] | None:
     asked = _asked(
-        EbsBlockDeviceConfigs=None if group.volumes is None else _devices(group.volumes),
+        EbsBlockDeviceConfigs=None if group.disks is None else [_device(disk) for disk in group.disks],
         EbsOptimized=group.ebs_optimized,
     )
     return asked or None
 
 
-def _devices(volumes: Iterable[Volume]) -> list[dict[str, Any]]:
-    """Equal volumes that follow each other are one device configuration."""
-    return [
-        {
-            "VolumeSpecification": {
-                "VolumeType": volume.kind,
-                "SizeInGB": int(volume.gib),
-                **_asked(Iops=volume.iops, Throughput=volume.throughput),
-            },
-            "VolumesPerInstance": sum(1 for _ in equal),
-        }
-        for volume, equal in itertools.groupby(volumes)
-    ]
+def _device(disk: Disk) -> dict[str, Any]:
+    volume = disk.volume
+    specification = {
+        "VolumeType": volume.kind,
+        "SizeInGB": int(volume.gib),
+        **_asked(Iops=volume.iops, Throughput=volume.throughput),
+    }
+    return {"VolumeSpecification": specification, "VolumesPerInstance": disk.count}
 
 
 def _configurations(configurations: Iterable[Configuration]) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def facts(config: EMRConfiguration, account: str, node_role: str | None, workspa
         wheels=config.job.wheels,
         bootstrap=tuple(action.path for action in spec.cluster.bootstrap_actions),
         live_prices=config.prices.live,
-        spot=any(group.on_spot for group in spec.groups),
+        spot=config.may_be_on_spot,
         account=account,
         workspace_id=workspace_id,
     )

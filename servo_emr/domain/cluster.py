@@ -13,6 +13,7 @@ __all__ = [
     "CapacityReservations",
     "ClusterSpec",
     "Configuration",
+    "Disk",
     "Fleet",
     "FleetType",
     "Market",
@@ -55,6 +56,14 @@ class Volume:
     gib: float
     iops: int | None = None
     throughput: int | None = None
+
+
+@dataclass(frozen=True)
+class Disk:
+    """`count` equal volumes of each node."""
+
+    volume: Volume
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ class NodeGroup:
     """`count` nodes of one instance type in one role; with a fleet, `count` units of it.
 
     bid_usd is the most that is paid per hour for one on spot, without meaning on demand; None: the on-demand price.
-    volumes are those of each node beside its root volume; None: what EMR gives its type. ami_id and configurations
+    disks are those of each node beside its root volume; None: what EMR gives its type. ami_id and configurations
     are the group's own, before the cluster's.
     """
 
@@ -155,7 +164,7 @@ class NodeGroup:
     count: int
     market: Market = Market.ON_DEMAND
     bid_usd: float | None = None
-    volumes: tuple[Volume, ...] | None = None
+    disks: tuple[Disk, ...] | None = None
     ebs_optimized: bool | None = None
     ami_id: str | None = None
     configurations: tuple[Configuration, ...] = ()
@@ -166,6 +175,11 @@ class NodeGroup:
             raise ValueError(f"{self.role}: {self.count} nodes are not possible")
         if self.bid_usd is not None and not self.bid_usd > 0:
             raise ValueError(f"{self.role}: a bid of {self.bid_usd} is not possible")
+
+    @property
+    def volumes(self) -> tuple[Volume, ...] | None:
+        """The volumes of each node beside its root volume, one by one; None: what EMR gives its type."""
+        return None if self.disks is None else tuple(disk.volume for disk in self.disks for _ in range(disk.count))
 
     @property
     def inst_types(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import servo
 
 __all__ = [
     "INST_TYPE", "NAME", "S3_OBJECT", "S3_URI", "Count", "ReleaseLabel", "Section", "Usd", "known_keys", "length",
-    "text_of", "word",
+    "word",
 ]  # fmt: skip
 
 S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$(?!\n)"
@@ -55,19 +55,6 @@ def word(*allowed: str) -> Any:
             schema.update(type="string", enum=list(allowed))
 
     return Word
-
-
-def text_of(value: object) -> str:
-    """A property's value as the service takes it: a text. YAML's numbers and truth values are written out.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise ValueError("must be a text, a number, true or false")
 
 
 def length(value: object) -> servo.Duration:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import Any
 
 import pydantic
+from pydantic.error_wrappers import ErrorWrapper
 
 from servo_emr.domain.settings import RangeBound
 from servo_emr.sections.base import INST_TYPE, Section, Usd, word
+from servo_emr.sections.settings import COMPONENT, OwnSettings
 
-__all__ = ["ComponentsSection", "GroupSection", "PrimarySection"]
+__all__ = ["ComponentsSection", "GroupSection", "MarketSection", "PrimarySection"]
 
 
 class InstTypeSection(Section):
@@ -51,33 +55,98 @@ class ReplicasSection(Section):
         return values
 
 
-class _BoughtSection(Section):
-    """How the nodes of a role are bought."""
+class MarketSection(Section):
+    """How the nodes may be bought, where the optimizer is to choose."""
 
-    market: word("on-demand", "spot") | None = pydantic.Field(  # type: ignore[valid-type]
-        None, description="As emr.cluster.ROLE.market, which may say it instead."
+    values: list[word("on-demand", "spot")] = pydantic.Field(  # type: ignore[valid-type]
+        ..., description="The markets that may be tried.", min_items=1
     )
-    bid_price: Usd | None = pydantic.Field(
-        None, description="With `market: spot`: the most to pay for one node, USD per hour; none: its on-demand price."
-    )
+    value: word("on-demand", "spot") = pydantic.Field(..., description="The market to begin with.")  # type: ignore[valid-type]
+    pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
+
+    @pydantic.validator("value")
+    def _allowed(cls, value: str, values: dict[str, Any]) -> str:
+        if "values" in values and value not in values["values"]:
+            raise ValueError(f"'{value}' is not in values ({', '.join(values['values'])}): add it, or change value")
+        return value
 
 
-class PrimarySection(_BoughtSection):
+class PrimarySection(OwnSettings):
     """The primary node: there is one."""
 
     inst_type: InstTypeSection
+    market: MarketSection | word("on-demand", "spot") | None = pydantic.Field(  # type: ignore[valid-type]
+        None, description="As emr.cluster.ROLE.market, or {values, value}: adjustable."
+    )
+    bid_price: Usd | None = pydantic.Field(None, description="As emr.cluster.ROLE.bid_price.")
+
+    @pydantic.validator("market", pre=True)
+    def _market(cls, value: object) -> object:
+        """Either form by itself, so that an error is about the one that was written."""
+        return MarketSection.validate(value) if isinstance(value, dict) else value
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        """The markets that it names; none when it names none."""
+        if self.market is None:
+            return ()
+        return tuple(self.market.values) if isinstance(self.market, MarketSection) else (str(self.market),)
 
 
-class GroupSection(_BoughtSection):
-    """The core or task nodes."""
+class GroupSection(PrimarySection):
+    """The core nodes."""
 
-    inst_type: InstTypeSection
     replicas: ReplicasSection
 
 
+class TaskReplicasSection(ReplicasSection):
+    """How many task nodes there may be; none is a number too."""
+
+    min: pydantic.conint(strict=True, ge=0) = pydantic.Field(..., description="The fewest nodes.")  # type: ignore[valid-type]
+
+
+class TaskSection(GroupSection):
+    """The task nodes."""
+
+    replicas: TaskReplicasSection
+
+
 class ComponentsSection(Section):
-    """What can be adjusted: one component for each role of node."""
+    """What can be adjusted: a component for each role of node, and components of your own."""
+
+    class Config:
+        extra = pydantic.Extra.allow
 
     primary: PrimarySection
     core: GroupSection
-    task: GroupSection | None = None
+    task: TaskSection | None = None
+
+    @pydantic.root_validator(pre=True, allow_reuse=True)
+    def known_keys(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """In the place of the rule of every section, which has this name too."""
+        errors = []
+        for key in [key for key in values if key not in cls.__fields__]:
+            near = difflib.get_close_matches(str(key), cls.__fields__, 1)
+            if not re.fullmatch(COMPONENT, str(key)) or (near and not _all_own(values[key])):
+                hint = (
+                    f"did you mean '{near[0]}'?" if near else "a component's name has small letters, digits, _ and -."
+                )
+                raise ValueError(f"unknown key '{key}': {hint} Settings of a component of your own need targets.")
+            try:
+                values = {**values, key: OwnSettings.validate(values[key])}
+            except pydantic.ValidationError as error:
+                errors.append(ErrorWrapper(error, loc=str(key)))
+        if errors:
+            raise pydantic.ValidationError(errors, cls)  # type: ignore[arg-type]
+        return values
+
+    @property
+    def own(self) -> dict[str, OwnSettings]:
+        """The components that are no role of node, by name and in its order."""
+        return {name: item for name, item in sorted(self.__dict__.items()) if name not in self.__fields__}
+
+
+def _all_own(value: object) -> bool:
+    return isinstance(value, OwnSettings) or (
+        isinstance(value, dict) and all(isinstance(item, dict) and "target" in item for item in value.values())
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from servo_emr.domain.bounds import EnumBound, RangeBound
 from servo_emr.domain.cluster import Market, NodeGroup, Role
+from servo_emr.domain.settings import INST_TYPE, MARKET, REPLICAS, Setting
 from servo_emr.sections.cluster import ClusterSection
-from servo_emr.sections.components import ComponentsSection, GroupSection, PrimarySection
+from servo_emr.sections.components import ComponentsSection, GroupSection, MarketSection, PrimarySection
 from servo_emr.sections.nodes import NodesSection, configurations
+from servo_emr.sections.settings import settings_of
 
-__all__ = ["by_role", "check_nodes", "node_groups"]
+__all__ = ["all_settings", "by_role", "check_nodes", "node_groups"]
 
 
 def by_role(components: ComponentsSection) -> list[tuple[Role, PrimarySection | GroupSection]]:
@@ -29,9 +32,9 @@ def _group(role: Role, section: PrimarySection | GroupSection, nodes: NodesSecti
         role=role,
         inst_type=section.inst_type.value,
         count=section.replicas.value if isinstance(section, GroupSection) else 1,
-        market=Market(section.market or nodes.market),
+        market=Market(_market(section, nodes)),
         bid_usd=section.bid_price if section.bid_price is not None else nodes.bid_price,
-        volumes=nodes.volumes,
+        disks=nodes.disks,
         ebs_optimized=nodes.ebs_optimized,
         ami_id=nodes.ami_id,
         configurations=configurations(nodes.configurations),
@@ -71,15 +74,23 @@ def check_nodes(components: ComponentsSection, cluster: ClusterSection, repeats:
         )
 
 
+def _market(section: PrimarySection, nodes: NodesSection) -> str:
+    """The market to begin with."""
+    if isinstance(section.market, MarketSection):
+        return str(section.market.value)
+    return str(section.market or nodes.market)
+
+
 def _check_market(role: Role, section: PrimarySection | GroupSection, nodes: NodesSection) -> None:
     for key in ("market", "bid_price"):
-        if key in nodes.__fields_set__ and getattr(section, key) is not None:
+        default = nodes.__fields__[key].default
+        if getattr(nodes, key) != default and getattr(section, key) is not None:
             raise ValueError(f"components -> {role} -> {key} and cluster.{role}.{key} say the same: take one out")
     bid = section.bid_price if section.bid_price is not None else nodes.bid_price
     if bid is None:
         return
     place = f"components -> {role}" if section.bid_price is not None else f"cluster -> {role}"
-    if (section.market or nodes.market) != Market.SPOT:
+    if Market.SPOT not in (section.markets or (nodes.market,)):
         raise ValueError(f"{place} -> bid_price is for spot nodes: set market: spot beside it, or take it out")
     if round(bid, 3) != bid:
         raise ValueError(f"{place} -> bid_price {bid:g} has more than the three decimals that EMR takes: round it")
@@ -97,7 +108,27 @@ def _check_fleet(role: Role, section: PrimarySection | GroupSection, nodes: Node
             raise ValueError(f"{place} -> types: {name}: the weight of a primary node is 1")
         if one.bid_price is not None and round(one.bid_price, 3) != one.bid_price:
             raise ValueError(f"{place} -> types: {name}: bid_price {one.bid_price:g} has more than three decimals")
-    if fleet.on_demand and (section.market or nodes.market) != Market.SPOT:
+    if fleet.on_demand and Market.SPOT not in (section.markets or (nodes.market,)):
         raise ValueError(f"{place} -> on_demand: all are bought on demand already; set market: spot, or take it out")
     if fleet.on_demand and role is Role.PRIMARY:
         raise ValueError(f"{place} -> on_demand: there is one primary node; choose its market")
+
+
+def all_settings(components: ComponentsSection) -> list[Setting]:
+    """Every setting: those of the nodes, then the components of your own."""
+    settings: list[Setting] = []
+    for role, section in by_role(components):
+        kind = section.inst_type
+        settings.append(Setting(str(role), INST_TYPE, EnumBound(tuple(kind.values)), kind.value, kind.pinned))
+        if isinstance(section, GroupSection):
+            count = section.replicas
+            bound = RangeBound(count.min, count.max, count.step)
+            settings.append(Setting(str(role), REPLICAS, bound, count.value, count.pinned))
+        if isinstance(section.market, MarketSection):
+            markets = tuple(str(one) for one in section.market.values)
+            chosen = section.market
+            settings.append(Setting(str(role), MARKET, EnumBound(markets), str(chosen.value), chosen.pinned))
+        settings += settings_of(str(role), section.own)
+    for name, component in components.own.items():
+        settings += settings_of(name, component.own)
+    return settings

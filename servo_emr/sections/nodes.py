@@ -7,20 +7,22 @@ from typing import Any
 import pydantic
 import servo
 
+from servo_emr.domain.bounds import text_of
 from servo_emr.domain.cluster import (
     CapacityReservations,
     Configuration,
+    Disk,
     Fleet,
     FleetType,
     TimeoutAction,
     Volume,
 )
-from servo_emr.sections.base import INST_TYPE, Count, Section, Usd, length, text_of, word
+from servo_emr.domain.targets import KINDS
+from servo_emr.sections.base import INST_TYPE, Count, Section, Usd, length, word
 
 __all__ = ["AMI", "ConfigurationSection", "NodesSection", "configurations", "once"]
 
 AMI = r"^ami-[0-9a-f]{8,17}$(?!\n)"
-_KINDS = ("gp2", "gp3", "io1", "st1", "sc1", "standard")
 _MOST_VOLUMES = 25
 _SPOT_TIMEOUT_MIN = (5, 1440)
 _SPOT_ALLOCATIONS = (
@@ -72,7 +74,7 @@ def configurations(sections: list[ConfigurationSection]) -> tuple[Configuration,
 class EbsSection(Section):
     """EBS volumes of one kind, `count` of them on each node."""
 
-    type: word(*_KINDS) = pydantic.Field("gp3", description="The kind of volume.")  # type: ignore[valid-type]
+    type: word(*KINDS) = pydantic.Field("gp3", description="The kind of volume.")  # type: ignore[valid-type]
     size: pydantic.conint(strict=True, ge=1, le=1024) = pydantic.Field(..., description="GiB.")  # type: ignore[valid-type]
     iops: Count | None = pydantic.Field(None, description="Provisioned IOPS, of gp3 and io1.")
     throughput: pydantic.conint(strict=True, ge=125, le=1000) | None = pydantic.Field(  # type: ignore[valid-type]
@@ -93,11 +95,9 @@ class EbsSection(Section):
             raise ValueError(f"throughput is for gp3, not for {kind}: take it out, or change type")
         return values
 
-    @property
-    def volumes(self) -> tuple[Volume, ...]:
-        """The volumes, one by one."""
-        count: int = self.count
-        return (Volume(self.type, float(self.size), self.iops, self.throughput),) * count
+    def to_domain(self) -> Disk:
+        """The volumes as the domain has them."""
+        return Disk(Volume(self.type, float(self.size), self.iops, self.throughput), self.count)
 
 
 class FleetTypeSection(Section):
@@ -232,9 +232,9 @@ class NodesSection(Section):
         return value
 
     @property
-    def volumes(self) -> tuple[Volume, ...] | None:
+    def disks(self) -> tuple[Disk, ...] | None:
         """The volumes of each node, None when none are asked for."""
-        return None if self.ebs is None else tuple(volume for one in self.ebs for volume in one.volumes)
+        return None if self.ebs is None else tuple(one.to_domain() for one in self.ebs)
 
 
 ConfigurationSection.update_forward_refs()

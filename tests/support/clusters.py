@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["FLEETS", "WHOLE"]
+__all__ = ["FLEETS", "FORTY", "WHOLE"]
 
 _COMMON = """
 region: us-east-1
@@ -91,3 +91,37 @@ components:
     replicas: {min: 2, max: 12, value: 4}
 """
 )
+
+_FORTY = {
+    "primary": {"inst_type": {"values": ["m5.xlarge"], "value": "m5.xlarge", "pinned": True}},
+    "core": {
+        "inst_type": {"values": ["m5.xlarge", "c5.xlarge", "r5.xlarge"], "value": "m5.xlarge"},
+        "replicas": {"min": 1, "max": 12, "value": 1},
+        "market": {"values": ["spot", "on-demand"], "value": "on-demand"},
+        "ebs_size": {"min": 32, "max": 128, "step": 32, "value": 32, "target": "cluster.core.ebs[0].size"},
+    },
+    "spark": {
+        "shuffle_partitions": {
+            "min": 10, "max": 400, "step": 10, "value": 20,
+            "target": "configurations.spark-defaults[spark.sql.shuffle.partitions]",
+        },
+        **{
+            f"p{n}": {"min": 1, "max": 9, "value": 5, "target": f"configurations.spark-defaults[spark.acme.p{n}]"}
+            for n in range(19)
+        },
+    },
+    "job": {
+        f"a{n}": {"values": [1, 2, 3], "value": 2, "target": f"job.parameters.a{n}"} for n in range(13)
+    },
+    "cluster": {
+        "root": {"min": 20, "max": 100, "step": 10, "value": 20, "target": "cluster.root_volume.size"},
+        "release": {"values": ["emr-7.1.0", "emr-7.2.0"], "value": "emr-7.1.0", "target": "cluster.release_label"},
+    },
+}  # fmt: skip
+
+FORTY: dict[str, Any] = {
+    **yaml.safe_load(_COMMON),
+    "cluster": {"release_label": "emr-7.1.0", "core": {"ebs": [{"type": "gp3", "size": 32}]}},
+    "components": _FORTY,
+}
+"""40 adjustable settings: of nodes, of Spark, of the job, of the cluster."""

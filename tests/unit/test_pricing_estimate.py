@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servo_emr.domain.cluster import Fleet, FleetType, RootVolume, TimeoutAction, Volume
+from servo_emr.domain.cluster import Disk, Fleet, FleetType, RootVolume, TimeoutAction, Volume
 from servo_emr.domain.money import Estimate, Quote
 from servo_emr.domain.spec import Market, Role, RunSpec
 from servo_emr.pricing.estimate import appraise
@@ -127,9 +127,9 @@ def test_a_fleet_is_estimated_as_asked_for_and_limited_as_the_dearest_that_it_ma
         on_demand=1,
         timeout_action=TimeoutAction.SWITCH_TO_ON_DEMAND,
     )
-    volumes = (Volume("gp3", 72.0),)
-    primary = dataclasses.replace(group(Role.PRIMARY, "m5.xlarge"), volumes=volumes, fleet=Fleet())
-    core = dataclasses.replace(group(Role.CORE, "m5.xlarge", 4, Market.SPOT), volumes=volumes, fleet=fleet)
+    disks_ = (Disk(Volume("gp3", 72.0)),)
+    primary = dataclasses.replace(group(Role.PRIMARY, "m5.xlarge"), disks=disks_, fleet=Fleet())
+    core = dataclasses.replace(group(Role.CORE, "m5.xlarge", 4, Market.SPOT), disks=disks_, fleet=fleet)
     asked = spec(primary, core)
     disks = (72.0 + 15.0) * GP3.gib_month / 720
     found = appraise(asked, QUOTE, 420.0)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from servo_emr.domain.cluster import Disk
 from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.run import Volume
 from servo_emr.domain.spec import NodeGroup, Role
@@ -96,8 +97,8 @@ def test_a_groups_own_volumes_take_the_place_of_the_default_ones() -> None:
     assert volumes_for(group, "m5.xlarge") == default_volumes("m5.xlarge")
     assert volumes_for(group, "m5d.xlarge") == ()
     asked = (Volume("gp3", 100.0, 4000, 250),)
-    assert volumes_for(replace(group, volumes=asked), "m5.xlarge") == asked
-    assert volumes_for(replace(group, volumes=()), "q1.unknown") == ()
+    assert volumes_for(replace(group, disks=(Disk(asked[0]),)), "m5.xlarge") == asked
+    assert volumes_for(replace(group, disks=()), "q1.unknown") == ()
 
 
 @pytest.mark.parametrize(
