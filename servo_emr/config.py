@@ -12,7 +12,7 @@ from servo_emr.aws.ec2_members import request_problems
 from servo_emr.domain.bounds import EnumBound
 from servo_emr.domain.settings import Space
 from servo_emr.domain.spec import JobSpec, LimitSpec, Market, MetricSpec, Role, RunSpec, Step, canonical
-from servo_emr.domain.targets import NodeField
+from servo_emr.domain.targets import ClusterField, NodeField
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -150,6 +150,13 @@ class EMRConfiguration(servo.BaseConfiguration):
         chosen = [setting.bound for setting in self.space.settings if setting.place in _MARKETS]
         by_setting = any(isinstance(bound, EnumBound) and Market.SPOT in bound.values for bound in chosen)
         return by_setting or any(group.on_spot for group in self.to_spec().groups)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any node starts from an image of the user's own, or may."""
+        spec = self.to_spec()
+        named = [spec.cluster.ami_id, *(group.ami_id for group in spec.groups)]
+        return any(named) or any(setting.place == ClusterField("ami_id") for setting in self.space.settings)
 
     @property
     def units(self) -> dict[str, str]:

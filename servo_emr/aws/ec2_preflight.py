@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from servo_emr.aws.door import Door, Refusal, understood
+from servo_emr.aws.ec2_architectures import Architectures
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.ports import Clock, Finding, Preflight
+from servo_emr.domain.spark import NodeSize
 from servo_emr.domain.spec import RunSpec
 
 __all__ = ["Ec2Preflight"]
@@ -24,8 +26,8 @@ class _Memory:
     """What has been asked already, until it is too old."""
 
     until: float = 0.0
-    supported: dict[tuple[str, str], int | None] = field(default_factory=dict)
-    """(release, type) -> vCPUs, None when the release does not support the type."""
+    supported: dict[tuple[str, str], NodeSize | None] = field(default_factory=dict)
+    """(release, type) -> its size, None when the release does not support the type."""
     zones: dict[str, str] = field(default_factory=dict)
     offered: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -42,6 +44,7 @@ class Ec2Preflight:
         self._door = door
         self._clock = clock
         self._memory = _Memory()
+        self._fit = Architectures(door)
 
     async def check(self, spec: RunSpec) -> Preflight:
         """Findings on the spec's release, types and subnets; the vCPUs of the types; the subnets that will do."""
@@ -53,8 +56,11 @@ class Ec2Preflight:
         subnets = list(spec.cluster.subnet_ids)
         await self._guarded(findings, "which zones offer the types", self._zones(spec, findings, subnets))
         release = spec.cluster.release_label
-        vcpus = {t: v for t in spec.inst_types if (v := self._memory.supported.get((release, t)))}
-        return Preflight(tuple(findings), vcpus, tuple(subnets))
+        sizes = {t: size for t in spec.inst_types if (size := self._memory.supported.get((release, t)))}
+        fit = self._fit.check(spec, sizes, findings)
+        await self._guarded(findings, "what images and wheels are for", fit)
+        vcpus = {name: size.vcpus for name, size in sizes.items()}
+        return Preflight(tuple(findings), vcpus, tuple(subnets), sizes)
 
     async def _guarded(self, findings: list[Finding], what: str, question: object) -> None:
         """Asks; a question that may not or cannot be asked becomes a finding."""
@@ -99,7 +105,9 @@ class Ec2Preflight:
                 **token,
             )
             for item in answer["SupportedInstanceTypes"]:
-                self._memory.supported[release, item["Type"]] = int(item["VCPU"])
+                self._memory.supported[release, item["Type"]] = NodeSize(
+                    int(item["VCPU"]), float(item.get("MemoryGB", 0)), str(item.get("Architecture", "x86_64")).lower()
+                )
                 missing.discard(item["Type"])
             if not answer.get("Marker"):
                 break

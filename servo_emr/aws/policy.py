@@ -34,6 +34,7 @@ class Facts:
         bootstrap: the s3:// URIs of the configuration's own bootstrap actions.
         live_prices: whether AWS's price list is asked.
         spot: whether there are spot nodes.
+        images: whether the configuration names images of its own.
         account: the account's number; "*": whichever the identity belongs to.
         workspace_id: the id in workspace.json; "*": clusters of every workspace.
     """
@@ -49,6 +50,7 @@ class Facts:
     bootstrap: tuple[str, ...] = ()
     live_prices: bool = True
     spot: bool = False
+    images: bool = False
     account: str = "*"
     workspace_id: str = "*"
 
@@ -107,6 +109,8 @@ def _places(scope: Scope, facts: Facts) -> list[_Place]:
             return [_EVERYTHING]
         case Scope.PRICE_LIST:
             return [_EVERYTHING] if facts.live_prices else []
+        case Scope.IMAGES:
+            return [_EVERYTHING] if facts.images else []
         case Scope.SPOT_PRICES:
             return [_EVERYTHING] if facts.spot else []
         case Scope.LAUNCH | Scope.TAG | Scope.CLUSTERS | Scope.OWN_CLUSTERS:
@@ -172,7 +176,7 @@ def _listed(scope: Scope, facts: Facts) -> list[tuple[str, list[str]]]:
     if facts.notebook:
         bucket, key = split_uri(facts.notebook)
         listed.append((bucket, [_literal(key)]))
-    return [*listed, _below(facts.log_uri)] if facts.log_uri else listed
+    return [*listed, *(_below(prefix) for prefix in (facts.log_uri, facts.wheels) if prefix)]
 
 
 def _below(uri: str) -> tuple[str, list[str]]:

@@ -75,6 +75,7 @@ def facts(config: EMRConfiguration, account: str, node_role: str | None, workspa
         bootstrap=tuple(action.path for action in spec.cluster.bootstrap_actions),
         live_prices=config.prices.live,
         spot=config.may_be_on_spot,
+        images=config.has_images,
         account=account,
         workspace_id=workspace_id,
     )

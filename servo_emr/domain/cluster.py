@@ -253,3 +253,4 @@ class ClusterSpec:
     step_concurrency: int = 1
     log_kms_key: str | None = None
     unhealthy_node_replacement: bool | None = None
+    spark_auto: bool = False

@@ -13,6 +13,7 @@ from servo_emr.domain.errors import Censored, ConfigurationError, OperatorError,
 from servo_emr.domain.money import Estimate
 from servo_emr.domain.ports import Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
+from servo_emr.domain.spark import misfits, sized
 from servo_emr.domain.spec import RunSpec
 
 __all__ = ["JOB_GRACE_S", "Ceilings", "admit", "possible", "so_far", "spent", "within_budget"]
@@ -33,18 +34,12 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
     if limits.vcpus is not None:
         unknown = [t for t in spec.inst_types if t not in preflight.vcpus]
         if unknown:
-            # What kept the question from being asked says who must act: a throttle passes by itself.
-            finding = next(iter(preflight.findings), None)
-            raise failure(
-                Reason.CREDENTIALS if finding is None else finding.reason,
-                f"emr.limits.vcpus is set, and the vCPUs of {', '.join(unknown)} could not be asked.",
-                remedy=(finding and finding.remedy) or "Allow elasticmapreduce:ListSupportedInstanceTypes.",
-                public="the vCPUs of an instance type are not known",
-            )
+            raise _unsized("emr.limits.vcpus is set", f"the vCPUs of {', '.join(unknown)}", preflight)
         most = (max(preflight.vcpus[t] * sum(g.nodes_of(t)) for t in g.inst_types) for g in spec.groups if g.count)
         _within("vcpus", sum(most), limits.vcpus)
     _within("cost_per_hour", estimate.ceiling_usd_per_hour, limits.cost_per_hour)
     warnings = [finding.message for finding in preflight.findings]
+    warnings += _spark_fits(spec, preflight)
     if limits.cost_per_run is not None:
         if estimate.floor_usd > limits.cost_per_run:
             raise ConfigurationError(
@@ -60,6 +55,39 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
                 f"{limits.cost_per_run:.4f}: the run may be stopped"
             )
     return warnings
+
+
+def _spark_fits(spec: RunSpec, preflight: Preflight) -> list[str]:
+    """Refuses executors that no worker can hold; what is worth a warning is returned.
+
+    Raises:
+        ConfigurationError: with the arithmetic.
+        RunError: executors are to be sized, and the types' memory could not be asked.
+    """
+    unknown = [name for name in spec.inst_types if name not in preflight.sizes]
+    if spec.cluster.spark_auto and unknown:
+        raise _unsized("emr.cluster.spark is auto", f"the memory of {', '.join(unknown)}", preflight)
+    wrong, mind = misfits(sized(spec, preflight.sizes), preflight.sizes)
+    if wrong:
+        raise ConfigurationError(
+            f"Spark does not fit: {'; '.join(wrong)}.",
+            Reason.OUT_OF_MEMORY if "MiB" in wrong[0] else Reason.OUT_OF_BOUNDS,
+            remedy="Ask for less, for larger nodes, or set emr.cluster.spark: auto, which sizes them for each run.",
+            public="Spark's settings do not fit the nodes",
+        )
+    return mind
+
+
+def _unsized(why: str, what: str, preflight: Preflight) -> RunError:
+    """The refusal of a spec whose types' sizes are needed. What kept the question from being asked says who must act:
+    a throttle passes by itself."""
+    finding = next(iter(preflight.findings), None)
+    return failure(
+        Reason.CREDENTIALS if finding is None else finding.reason,
+        f"{why}, and {what} could not be asked.",
+        remedy=(finding and finding.remedy) or "Allow elasticmapreduce:ListSupportedInstanceTypes.",
+        public="the size of an instance type is not known",
+    )
 
 
 def possible(preflight: Preflight) -> None:

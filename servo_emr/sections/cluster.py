@@ -9,7 +9,7 @@ import pydantic
 
 from servo_emr.domain.cluster import BootstrapAction, ClusterSpec, RootVolume, SecurityGroups
 from servo_emr.sections.base import S3_OBJECT, S3_URI, ReleaseLabel, Section, word
-from servo_emr.sections.nodes import AMI, ConfigurationSection, NodesSection, configurations, once
+from servo_emr.sections.nodes import AMI, ConfigurationSection, NodesSection, check_auto, configurations, once
 
 __all__ = ["ClusterSection"]
 
@@ -125,6 +125,9 @@ class ClusterSection(Section):
     unhealthy_node_replacement: bool | None = pydantic.Field(
         None, description="Whether EMR replaces core nodes that it finds unhealthy."
     )
+    spark: word("auto", "as-configured") = pydantic.Field(  # type: ignore[valid-type]
+        "as-configured", description="`auto`: executors are sized for the workers' type and number of each run."
+    )
     tags: dict[str, str] = pydantic.Field({}, description="Tags of the cluster and its instances.")
     primary: NodesSection = pydantic.Field(default_factory=NodesSection, description="The primary node.")
     core: NodesSection = pydantic.Field(default_factory=NodesSection, description="The core nodes.")
@@ -159,6 +162,8 @@ class ClusterSection(Section):
             raise ValueError("root_volume: iops and throughput are of gp3 root volumes, from emr-6.15.0 on")
         if values.get("repo_upgrade_on_boot") and not values.get("ami_id"):
             raise ValueError("repo_upgrade_on_boot is for images of your own: set ami_id beside it, or take it out")
+        if values["spark"] == "auto":
+            check_auto(values["configurations"])
         if values.get("log_kms_key") and not values.get("log_uri"):
             raise ValueError("log_kms_key encrypts what log_uri names: set log_uri beside it, or take it out")
         return values
@@ -194,4 +199,5 @@ class ClusterSection(Section):
             step_concurrency=self.step_concurrency,
             log_kms_key=self.log_kms_key,
             unhealthy_node_replacement=self.unhealthy_node_replacement,
+            spark_auto=self.spark == "auto",
         )

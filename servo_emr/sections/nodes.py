@@ -17,10 +17,11 @@ from servo_emr.domain.cluster import (
     TimeoutAction,
     Volume,
 )
+from servo_emr.domain.spark import SIZED
 from servo_emr.domain.targets import KINDS
 from servo_emr.sections.base import INST_TYPE, Count, Section, Usd, length, word
 
-__all__ = ["AMI", "ConfigurationSection", "NodesSection", "configurations", "once"]
+__all__ = ["AMI", "ConfigurationSection", "NodesSection", "check_auto", "configurations", "once"]
 
 AMI = r"^ami-[0-9a-f]{8,17}$(?!\n)"
 _MOST_VOLUMES = 25
@@ -61,6 +62,21 @@ def once(value: list[ConfigurationSection]) -> list[ConfigurationSection]:
         if names.count(name) > 1:
             raise ValueError(f"{name} stands {names.count(name)} times: put its properties together")
     return value
+
+
+def check_auto(sections: list[ConfigurationSection]) -> None:
+    """Refuses what would size Spark's executors beside `spark: auto`.
+
+    Raises:
+        ValueError: naming the property.
+    """
+    for one in sections:
+        if one.classification == "spark-defaults":
+            for name in SIZED:
+                if name in one.properties:
+                    raise ValueError(f"spark: auto sets {name}: take it out of configurations, or auto")
+        if one.classification == "spark" and one.properties.get("maximizeResourceAllocation") == "true":
+            raise ValueError("spark: auto and maximizeResourceAllocation both size executors: take one out")
 
 
 def configurations(sections: list[ConfigurationSection]) -> tuple[Configuration, ...]:

@@ -11,6 +11,7 @@ from pydantic.error_wrappers import ErrorWrapper
 
 from servo_emr.domain.bounds import EnumBound, RangeBound, Value, text_of
 from servo_emr.domain.settings import Setting
+from servo_emr.domain.spark import SIZED
 from servo_emr.domain.spec import RunSpec
 from servo_emr.domain.targets import Parameter, Property, Target, parse_target
 from servo_emr.sections.base import Section
@@ -139,6 +140,8 @@ def check_settings(settings: list[Setting], spec: RunSpec) -> None:
         if setting.place in seen:
             raise ValueError(f"{place}: {seen[setting.place]} has the same target: take one out")
         seen[setting.place] = setting.selector
+        if spec.cluster.spark_auto and isinstance(setting.place, Property) and setting.place.name in SIZED:
+            raise ValueError(f"{place}: cluster.spark: auto sets {setting.place.name}: take one out")
         for value in _ends(setting.bound):
             try:
                 setting.place.check(value, spec)
