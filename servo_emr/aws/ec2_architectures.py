@@ -15,11 +15,16 @@ from servo_emr.domain.ports import Finding
 from servo_emr.domain.spark import NodeSize
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["Architectures"]
+__all__ = ["Architectures", "architecture"]
 
 _UNKNOWN_IMAGE = ("InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable")
 _PLATFORM = re.compile(r"-(?:[^-]*_)?(x86_64|amd64|i686|aarch64|arm64)\.whl$")
 _ARM = ("aarch64", "arm64")
+
+
+def architecture(told: str) -> str:
+    """An architecture as EC2 names it, however EMR spells it."""
+    return "arm64" if told.lower() in _ARM else "x86_64"
 
 
 class Architectures:
@@ -58,10 +63,10 @@ class Architectures:
                 remedy = "Correct emr.cluster.ami_id, or that of a role, in servo.yaml."
                 findings.append(Finding(Reason.RELEASE_LABEL, text, True, remedy, "an image does not exist"))
                 continue
-            architecture = found[image].get("Architecture", "")
+            built_for = found[image].get("Architecture", "")
             for name in sorted(name for one, name in used if one == image):
-                if sizes[name].architecture != architecture:
-                    text = f"The image {image} is for {architecture}, and {name} is {sizes[name].architecture}."
+                if sizes[name].architecture != built_for:
+                    text = f"The image {image} is for {built_for}, and {name} is {sizes[name].architecture}."
                     remedy = "Give the role an ami_id of its own, or take the type out of emr.components."
                     public = f"an image does not fit {name}"
                     findings.append(Finding(Reason.TYPE_UNSUPPORTED, text, True, remedy, public))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from servo_emr.aws.door import Door, Refusal, understood
-from servo_emr.aws.ec2_architectures import Architectures
+from servo_emr.aws.ec2_architectures import Architectures, architecture
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.ports import Clock, Finding, Preflight
 from servo_emr.domain.spark import NodeSize
@@ -106,7 +106,7 @@ class Ec2Preflight:
             )
             for item in answer["SupportedInstanceTypes"]:
                 self._memory.supported[release, item["Type"]] = NodeSize(
-                    int(item["VCPU"]), float(item.get("MemoryGB", 0)), str(item.get("Architecture", "x86_64")).lower()
+                    int(item["VCPU"]), float(item.get("MemoryGB", 0)), architecture(str(item.get("Architecture", "")))
                 )
                 missing.discard(item["Type"])
             if not answer.get("Marker"):

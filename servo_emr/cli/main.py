@@ -13,7 +13,7 @@ import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import check, cycle, demo, emulator, logs, page, plan, policy, prices, runs, sweep
+from servo_emr.cli import check, cycle, demo, emulator, import_file, logs, page, plan, policy, prices, runs, sweep
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
@@ -58,6 +58,7 @@ app.command("logs")(logs.logs)
 app.command("open")(page.open_run)
 app.command("sweep")(sweep.sweep)
 app.command("resume")(runs.resume)
+app.command("import")(import_file.import_file)
 app.command("demo")(demo.demo)
 app.command("emulator")(emulator.emulator)
 
