@@ -116,7 +116,7 @@ class Ec2Preflight:
             self._memory.supported[release, inst_type] = None
 
     async def _zones(self, spec: RunSpec, findings: list[Finding], subnets: list[str]) -> None:
-        """Leaves in `subnets` those in whose zone every type is offered; none left is a certain finding."""
+        """Leaves in `subnets` those in whose zone every group can be had; none left is a certain finding."""
         try:
             await self._ask_zones(subnets)
         except Refusal as refusal:
@@ -125,15 +125,19 @@ class Ec2Preflight:
             return
         await self._ask_offers(spec.inst_types)
         offered = self._memory.offered
-        if not subnets:
-            nowhere = [t for t in spec.inst_types if not offered[t]]
-            fitting = []
-        else:
-            fitting = [s for s in subnets if all(self._memory.zones[s] in offered[t] for t in spec.inst_types)]
-            zones = {self._memory.zones[s] for s in subnets}
-            nowhere = [t for t in spec.inst_types if not zones & offered[t]]
-            if not fitting and not nowhere:
-                nowhere = list(spec.inst_types)
+        # Of the types that a fleet may be of, one that is offered is enough.
+        groups = [group.inst_types for group in spec.groups if group.count]
+        zones = {subnet: self._memory.zones[subnet] for subnet in subnets}
+        fitting = [s for s in subnets if all(any(zones[s] in offered[t] for t in types) for types in groups)]
+        places = set(zones.values())
+        lacking = [
+            types
+            for types in groups
+            if not any((places & offered[name]) if subnets else offered[name] for name in types)
+        ]
+        nowhere = list(dict.fromkeys(name for types in lacking for name in types))
+        if subnets and not fitting and not nowhere:
+            nowhere = list(spec.inst_types)
         if nowhere:
             place = "the zones of emr.cluster.subnet_ids" if subnets else "the region"
             findings.append(

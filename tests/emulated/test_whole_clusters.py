@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.config import EMRConfiguration
+from servo_emr.domain.cluster import Fleet
+from servo_emr.domain.errors import Reason
 from servo_emr.domain.money import SpotPoint
 from servo_emr.domain.run import Usage, Volume
 from servo_emr.domain.spec import RunKey, RunSpec
@@ -77,6 +80,38 @@ async def test_a_whole_cluster_of_groups_is_given_back_as_it_was_asked_for(
     assert usage.root == Volume("gp3", 30, 3500, 200)
     actions = emr.list_bootstrap_actions(ClusterId=cluster_id)["BootstrapActions"]
     assert [action["Name"] for action in actions] == ["certificates", "notebook environment"]
+
+
+async def test_of_a_fleets_types_one_that_its_zones_offer_is_enough(
+    emulator: EmulatorProcess, target: Ec2Target
+) -> None:
+    section = copy.deepcopy(FLEETS)
+    found = await target.preflight(placed(section, emulator, 2))
+    assert [finding.message for finding in found.findings if finding.reason is Reason.TYPE_UNSUPPORTED] == []
+    assert set(found.sizes) == {"m5.xlarge", "m5.2xlarge", "r5.xlarge"}
+    offered = emulator.client("ec2").describe_instance_type_offerings(
+        LocationType="availability-zone", Filters=[{"Name": "location", "Values": ["us-east-1e"]}]
+    )
+    here = {one["InstanceType"] for one in offered["InstanceTypeOfferings"]}
+    (subnet,) = emulator.client("ec2").describe_subnets(
+        Filters=[{"Name": "availability-zone", "Values": ["us-east-1e"]}]
+    )["Subnets"]
+    names = [
+        one["Type"]
+        for one in emulator.client("emr").list_supported_instance_types(ReleaseLabel="emr-7.1.0")[
+            "SupportedInstanceTypes"
+        ]
+    ]
+    away, near = next(t for t in names if t not in here), next(t for t in names if t in here)
+    base = placed(section, emulator, 1)
+    spec = replace(base, cluster=replace(base.cluster, subnet_ids=(subnet["SubnetId"],)), groups=tuple(
+        replace(group, inst_type=away, disks=(), fleet=replace(group.fleet or Fleet(), alternatives=(near,), types=()))
+        for group in base.groups
+    ))  # fmt: skip
+    assert (await target.preflight(spec)).subnet_ids == (subnet["SubnetId"],)
+    alone = replace(spec, groups=tuple(replace(group, fleet=Fleet()) for group in spec.groups))
+    told = [finding.message for finding in (await target.preflight(alone)).findings if finding.certain]
+    assert told == [f"{away}: not offered (together) in the zones of emr.cluster.subnet_ids."]
 
 
 async def test_what_a_fleet_became_is_read_back_told_and_billed(emulator: EmulatorProcess, target: Ec2Target) -> None:
