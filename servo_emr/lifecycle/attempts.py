@@ -25,7 +25,7 @@ RELAUNCHES = 3
 """So many launches beside the first may be made for one run."""
 _PASSING = (Reason.BOOTSTRAP, Reason.CAPACITY)
 _WITHOUT_NODES = (RunState.QUEUED, RunState.PROVISIONING)
-_OF_THE_CLUSTER = ("instances", "disturbed", "repeat_seconds", "logs")
+_OF_THE_CLUSTER = ("instances", "disturbed", "realised", "repeat_seconds", "logs")
 """Details that tell of one cluster, not of the run."""
 
 
@@ -124,6 +124,6 @@ def next_attempt(record: RunRecord, subnet_id: str | None, settled: Settled, now
 
 def relaunched(record: RunRecord) -> str:
     """What is said of a run that was launched more than once."""
-    told = ", ".join(f"{attempt.reason} in {attempt.subnet_id or 'no subnet'}" for attempt in record.attempts)
+    told = ", ".join(f"{one.reason} in {one.subnet_id}" if one.subnet_id else one.reason for one in record.attempts)
     usd = record.earlier_usd
     return f"launched {len(record.attempts) + 1} times; before the last: {told}; {usd:.4f} USD, in billed_cost alone"
