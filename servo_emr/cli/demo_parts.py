@@ -104,6 +104,8 @@ def statuses(url: str, running: Servo) -> Iterator[dict[str, Any]]:
             yield status
             if status["state"] == "stopped":
                 raise failure(Reason.BUG, f"the optimizer stopped: {status['why']}")
+            if status["state"] == "settled" and status["best"] is None:
+                raise failure(Reason.BUG, f"nothing could be measured: {status['why']}")
             if status["state"] == "settled" and status["applied"]:
                 return
             running.must_live()

@@ -58,42 +58,36 @@ def optimizer(
     """
     if not 0 <= port <= 65535:
         _fail(f"--port {port}: a port is 0 to 65535")
-    own = _servo_yaml(context.obj)
+    own, address = _servo_yaml(context.obj), _address(host)
+    access = _access(application, _token(token_file, own), own, address)
+    limits = {
+        "runs": runs,
+        "usd": None if dollars is None else _positive("--dollars", dollars),
+        "hours": None if hours is None else _positive("--hours", hours),
+    }
+    further = {"storage": storage, "port": port, "host": address, "seed": seed or 0, "with_parent": with_parent}
+    further["recheck_s"] = _seconds("--recheck", recheck)
+    wanted = {**_objective(objective, deadline, price), "runs_declared": future_runs}
+    hosts = tuple(name.lower() for name in allow_host)
+    raise typer.Exit(_run({**access, "hosts": hosts}, wanted, limits, further, prices, own))
+
+
+def _access(
+    application: Optional[str], token: Optional[str], own: dict[str, Any], address: str
+) -> dict[str, Optional[str]]:
+    """Whose application is served, and with what token."""
     application = application or os.environ.get("OPSANI_OPTIMIZER") or own.get("id")
     if application is not None and re.fullmatch(r"[^/\s]+/\S+", application) is None:
         _fail(f"--application {application}: write ACCOUNT/APPLICATION, as in servo.yaml's optimizer.id")
-    token = _token(token_file, own)
-    address = _address(host)
     if token is None and not ipaddress.IPv4Address(address).is_loopback:
-        _fail(f"--host {host}: needs a token: set OPSANI_TOKEN, --token-file, or optimizer.token in servo.yaml")
+        _fail(f"--host {address}: needs a token: set OPSANI_TOKEN, --token-file, or optimizer.token in servo.yaml")
     if token is None:
         typer.echo(
             "No token was given (OPSANI_TOKEN, --token-file, servo.yaml): the first servo's is taken, for as long as "
             "this process lives. Anybody on this machine may be first.",
             err=True,
         )
-    bounds = {
-        "usd": None if dollars is None else _positive("--dollars", dollars),
-        "hours": None if hours is None else _positive("--hours", hours),
-    }
-    wanted = _objective(objective, deadline, price)
-    raise typer.Exit(
-        _run(
-            {"token": token, "application": application, "hosts": tuple(name.lower() for name in allow_host)},
-            {**wanted, "runs_declared": future_runs},
-            {"runs": runs, **bounds},
-            {
-                "storage": storage,
-                "port": port,
-                "host": address,
-                "recheck_s": _seconds("--recheck", recheck),
-                "seed": seed or 0,
-                "with_parent": with_parent,
-            },
-            prices,
-            own,
-        )
-    )
+    return {"token": token, "application": application}
 
 
 def _run(

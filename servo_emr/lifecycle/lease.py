@@ -23,6 +23,9 @@ DOCUMENT = "lease"
 LIFE_S = 90.0
 RENEW_S = 30.0
 _WAIT_S = 5.0
+_BEATEN_S = 1.0
+_TRIES = 5
+"""How often somebody who does not wait tries to write a lease that is free, and that others keep changing."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Lease:
         """
         seen: tuple[str, float] | None = None
         named: Holder | None = None
+        beaten = 0
         while True:
             began = self._elapsed()
             document = await self._workspace.document(DOCUMENT)
@@ -103,6 +107,11 @@ class Lease:
                         self._renewal.cancel()  # of a lease that was lost; two would take it from each other
                     self._renewal = asyncio.create_task(self._renewing())
                     return
+                beaten += 1
+                if not wait and beaten >= _TRIES:
+                    raise self._contended()
+                if beaten > 1:  # a refusal may go on for a while: S3 is not asked without a pause
+                    await self._clock.sleep(_BEATEN_S)
                 continue
             if not wait:
                 raise self._taken(driver)
@@ -114,6 +123,15 @@ class Lease:
             if seen is None or seen[0] != document.version:
                 seen = (document.version, self._elapsed())
             await self._clock.sleep(_WAIT_S)
+
+    def _contended(self) -> OperatorError:
+        return OperatorError(
+            f"The lease of {self._workspace.uri} is free, and could not be written {_TRIES} times: somebody else "
+            "changed it, or S3 refuses it.",
+            Reason.LEASE,
+            remedy="Try again; let only one servo drive a workspace.",
+            public="the lease could not be written",
+        )
 
     async def driven(self) -> bool:
         """Whether somebody drives the workspace now, as far as one look can tell: the lease is young, or its holder

@@ -45,6 +45,7 @@ class Flow:
         self._command: tuple[str, Command] | None = None
         self._lost = self._undescribed = False
         self._cancelling: str | None = None
+        self._not_before = 0.0
         self.latest: SoFar | None = None
         self.refused_description = ""
 
@@ -104,6 +105,7 @@ class Flow:
         if self._cancelling is not None and self.study.running is not None:
             self._cancelled(self.study.running, self._cancelling)
         self._lost = self._undescribed = True
+        self._not_before = 0.0
         self.refused_description = ""
         if self.policy.stopped is not None and self.policy.stopped["reason"] != PAUSED:
             self.policy.resume()  # whoever starts a servo again has looked
@@ -118,6 +120,8 @@ class Flow:
 
     def _next(self) -> Command:
         self.policy.look_again()
+        if self._now() < self._not_before:
+            return sleep(self._not_before - self._now(), "what has just failed is asked again after a minute")
         trial = self.study.running
         if trial is not None and self.policy.descriptor is not None:
             stopped = self.policy.stopped
@@ -205,7 +209,9 @@ class Flow:
 
     def _answered(self, purpose: str, message: Message) -> None:
         self._command = None
-        if message.status != "ok":
+        if message.status != "ok" and fate(message.status, message.reason) in (Fate.AGAIN, Fate.INTERRUPTED):
+            self._not_before = self._now() + REST_S
+        elif message.status != "ok":
             self.policy.stop(message.reason or message.status, f"{purpose} failed: {message.message[:_SHOWN]}")
         elif purpose == "apply":
             self.policy.applied()
@@ -240,7 +246,7 @@ class Flow:
         duration, cost = values.get("duration"), values.get("cost")
         spent = values.get("billed_cost", cost or 0.0)
         run_id = notes.get("run_id")
-        if not duration or duration < 0 or (cost is None and self.policy.metric == "cost"):
+        if not duration or duration < 0 or (self.policy.metric == "cost" and (cost is None or cost < 0)):
             text = f"the measurement has no duration or no cost; {notes.get('warnings', '')[:_SHOWN]}"
             self._ask_again(trial, Attempt(uid, "incomplete", text, run_id, spent, self._now()), Fate.AGAIN)
             return
@@ -274,6 +280,8 @@ class Flow:
 
     def _ask_again(self, trial: Trial, attempt: Attempt, meaning: Fate) -> None:
         _LOG.info("trial %d: %s: %s", trial.number, attempt.reason, attempt.message)
+        if meaning is Fate.AGAIN and trial.stage_of(attempt.uid) == "adjust":
+            self._not_before = self._now() + REST_S  # a servo paces its launches, and no adjustments
         ours = [one.reason for one in trial.attempts if fate("failed", one.reason) is Fate.AGAIN]
         if meaning is Fate.AGAIN and len(ours) + 1 >= ATTEMPTS:
             told, run_id, spent = attempt.message, attempt.run_id, attempt.spent_usd

@@ -121,7 +121,8 @@ class Policy:
             ValueError: it cannot be searched; the message names the place.
         """
         Space.from_description(descriptor)
-        metrics = descriptor.get("measurement", {}).get("metrics", {})
+        measurement = descriptor.get("measurement")
+        metrics = (measurement.get("metrics") if isinstance(measurement, Mapping) else None) or {}
         missing = [name for name in ("cost", "duration") if name not in metrics]
         if missing:
             raise ValueError(f"this servo measures no {' and no '.join(missing)}: is the emr connector active?")

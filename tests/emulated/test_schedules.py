@@ -198,8 +198,8 @@ DEFECTS: Mapping[str, tuple[Parts, Callable[[Schedule], None], str]] = {
 }
 
 
-def played(somewhere: Place, made_of: Parts, play: Callable[[Schedule], None]) -> None:
-    """One schedule, its end included."""
+def played(somewhere: Place, made_of: Parts, play: Callable[[Schedule], None]) -> Mapping[str, int]:
+    """One schedule, its end included; what was counted."""
 
     class Planted(Schedule):
         at = somewhere
@@ -212,6 +212,7 @@ def played(somewhere: Place, made_of: Parts, play: Callable[[Schedule], None]) -
         schedule.close()
         raise
     schedule.teardown()
+    return Planted.seen
 
 
 @pytest.mark.parametrize("name", DEFECTS)
@@ -223,4 +224,4 @@ def test_a_planted_defect_is_found(somewhere: Place, name: str) -> None:
 
 @pytest.mark.parametrize("play", [stuck, lost, failing, twice, once])
 def test_the_same_schedules_show_nothing_without_a_defect(somewhere: Place, play: Callable[[Schedule], None]) -> None:
-    played(somewhere, PARTS, play)
+    assert played(somewhere, PARTS, play)["schedules"] == 1

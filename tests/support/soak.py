@@ -38,7 +38,7 @@ FAULTS: Sequence[Sequence[Mapping[str, Any]]] = (
     [{"kind": "bootstrap-failure", "occurrence": 1}],
     [
         {"kind": "drop-reply", "operation": "RunJobFlow", "occurrence": 1},
-        {"kind": "list-lag", "seconds": 150},
+        {"kind": "list-lag", "seconds": 400},
     ],
     [{"kind": "drop-reply", "operation": "*:*", "when": "before", "since": 700, "until": 1300}],
     [{"kind": "lose-instance", "role": "MASTER", "phase": "step", "after": 200}],
@@ -51,7 +51,7 @@ FAULTS: Sequence[Sequence[Mapping[str, Any]]] = (
     [{"kind": "drop-reply", "operation": "s3:PutObject", "occurrence": 4}],
     [{"kind": "delay", "phase": "terminating", "seconds": 1200}],
     [{"kind": "end-cluster", "phase": "provisioning", "code": "INTERNAL_ERROR", "after": 60, "occurrence": 1}],
-    [{"kind": "server-error", "operation": "s3:GetObject", "until": 1200, "occurrence": 9}],
+    [{"kind": "server-error", "operation": "s3:GetObject", "occurrence": 3}],
 )
 
 

@@ -11,8 +11,8 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 
-import loguru
 import pytest
+import servo
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -41,14 +41,12 @@ SERVOX = {
 
 @pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
-    """What servox logs of thousands of replies is of no interest."""
-    for name in ("servo_emr", "servo"):
-        loguru.logger.disable(name)
+    """Nobody reads what is logged of thousands of replies; servox posts progress by logging it, so it goes on."""
+    servo.logger.remove()
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
-    for name in ("servo_emr", "servo"):
-        loguru.logger.enable(name)
+    servo.logging.reset_to_defaults()
 
 
 def frames_of_ours(error: BaseException) -> list[str]:

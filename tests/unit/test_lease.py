@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from servo_emr.clock import elapsed
-from servo_emr.domain.errors import OperatorError, Reason, RunError
+from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
 from servo_emr.domain.ports import Document
 from servo_emr.lifecycle.lease import Holder, Lease
 from servo_emr.wiring import lives, me
@@ -294,6 +294,44 @@ async def test_of_several_who_take_at_once_exactly_one_drives(stale: bool) -> No
         for task in takers:
             task.cancel()
         await asyncio.wait(takers)
+
+
+class Refusing(MemoryWorkspace):
+    """Its conditional writes meet a conflict for as long as it is told, as S3's do while another is in progress."""
+
+    refusing = True
+    asked = 0
+
+    async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
+        self.asked += 1
+        if self.refusing:
+            raise Conflict(f"{name} was changed by somebody else")
+        return await super().write(name, body, expected)
+
+
+async def test_a_free_lease_that_cannot_be_written_is_tried_again_at_a_pace_and_not_without_a_pause() -> None:
+    workspace = Refusing()
+    async with a_rig(workspace) as rig:
+        lease = rig.lease()
+        taking = asyncio.create_task(lease.take(wait=True))
+        await rig.clock.advance(60.0)
+        assert not taking.done()
+        assert workspace.asked <= 62
+        workspace.refusing = False
+        await rig.clock.advance(2.0)
+        await taking
+        assert lease.held
+
+
+async def test_who_does_not_wait_gives_up_a_free_lease_that_cannot_be_written() -> None:
+    workspace = Refusing()
+    async with a_rig(workspace) as rig:
+        taking = asyncio.create_task(rig.lease().take(wait=False))
+        await rig.clock.advance(10.0)
+        with pytest.raises(OperatorError, match="could not be written 5 times") as refused:
+            await taking
+        assert refused.value.reason is Reason.LEASE
+        assert workspace.asked == 5
 
 
 class Forgetful(MemoryWorkspace):

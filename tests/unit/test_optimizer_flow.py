@@ -120,6 +120,30 @@ def test_a_failure_of_the_environment_is_asked_again_and_consumes_no_suggestion(
     assert len(bench.search.asked) == asked
 
 
+def test_an_adjustment_that_the_environment_did_not_let_through_is_asked_again_after_a_minute(bench: Bench) -> None:
+    bench.fail(bench.next(), "environment/throttled")
+    sleep = bench.next()
+    assert (sleep["cmd"], sleep["param"]["duration"]) == ("SLEEP", 60.0)
+    bench.time += 60
+    bench.measured(1.0)
+    assert bench.states == ["done"]
+
+
+def test_the_best_is_applied_again_after_a_minute_when_it_could_not_be(bench: Bench) -> None:
+    def applies(command: Any) -> bool:
+        return bool(command["cmd"] == "ADJUST" and bench.flow.study.running is None)
+
+    apply = bench.until(applies)
+    bench.fail(apply, "environment/endpoint")
+    assert is_sleep(bench.next())
+    bench.time += 60
+    again = bench.next()
+    assert again["param"] == apply["param"]
+    bench.post("ADJUSTMENT", status="ok", state=state_after(again), cmd_uid=again["cmd_uid"])
+    assert is_sleep(bench.next())
+    assert bench.flow.policy.phase["applied"]
+
+
 def test_it_is_asked_so_often_and_no_more_and_two_of_them_wait_for_a_person(bench: Bench) -> None:
     bench.measured(1.0)
     for _ in range(ATTEMPTS):
@@ -311,6 +335,7 @@ def test_the_description_is_asked_for_again_after_a_restart_of_the_servo_and_kee
         ({}, "application"),
         ({"application": {"components": {}}}, "no settings"),
         ({**DESCRIPTION, "measurement": {"metrics": {"cost": {}}}}, "measures no duration"),
+        ({**DESCRIPTION, "measurement": 7}, "measures no cost and no duration"),
     ],
 )
 def test_a_description_that_cannot_be_searched_is_told_and_the_servo_sleeps(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from servo_emr.optimizer.search import words
 from servo_emr.optimizer.search.cluster import Cluster
 from servo_emr.optimizer.search.dollars import Dollars, learn
 from servo_emr.optimizer.search.feasible import able
-from servo_emr.optimizer.search.features import Features, features
+from servo_emr.optimizer.search.features import Array, Features, features
 from servo_emr.optimizer.search.hypotheses import PER_DOUBLING
 from servo_emr.optimizer.search.space import GROUND, Configuration, Space
 from servo_emr.optimizer.search.standing import Standing, leader, standings
@@ -26,6 +26,8 @@ from servo_emr.optimizer.search.worth import CUT, Outlook, outlook
 __all__ = ["Search"]
 
 _FIRST_PER_DOUBLING = PER_DOUBLING - 0.15
+_CHEAP = 0.3
+"""What a deviation of price counts beside one of distance, for the second point."""
 _TRIES = 2
 """A configuration whose trials failed so often, for reasons of the environment or the job, is left alone."""
 
@@ -86,7 +88,7 @@ class Search:
         if not len(left):
             return self._ended(seen, Stop("every configuration has been tried"))
         if not measured:
-            return self._first(ground, left, seen)
+            return self._first(ground, left, seen, tried)
         best = self._leader(seen)
         promise = self._outlook(ground, seen, best)
         return self._explored(ground, left, seen, best, promise)
@@ -155,13 +157,24 @@ class Search:
         chance = able(ground.sizes, ground.of(ran), ground.of(could_not))
         return outlook(self._objective, runtimes, ground.dollars, chance, None if best is None else best[1])
 
-    def _first(self, ground: _Ground, left: NDArray[np.intp], seen: Sequence[Observation]) -> Suggestion:
-        """Nothing is known of the job: what is cheapest for a job that scales nearly perfectly, and likely to run."""
+    def _first(
+        self,
+        ground: _Ground,
+        left: NDArray[np.intp],
+        seen: Sequence[Observation],
+        tried: set[Configuration | None],
+    ) -> Suggestion:
+        """Nothing is known of the job: what is cheapest for a job that scales nearly perfectly, and likely to run.
+
+        After one that could not run, one that is far from it.
+        """
         could_not = [self._space.configuration(one.settings) for one in seen if one.outcome == "infeasible"]
         chance = able(ground.sizes, ground.of([]), ground.of(could_not))
         size = ground.sizes.size[:, 0]
         usual = 10.0 + _FIRST_PER_DOUBLING * (size - size.mean())
         dear = ground.dollars.log2_usd(usual) - 4.0 * np.log2(chance)
+        if len(tried) == 1 and could_not:
+            dear = -self._apart(ground, tried)
         row = int(left[np.argmin(dear[left])])
         return Suggestion(self._space.settings(ground.points[row]), "initial", words.first(bool(could_not)))
 
@@ -180,18 +193,28 @@ class Search:
             top = int(left[np.argmax(net[left])])
             gain = float(promise.gain_usd[top])
             return self._ended(seen, Stop(words.stop(gain * runs, promise.trial_usd[top]), gain, gain * runs))
-        row = int(paying[np.argmax(promise.appeal[paying])])
+        tried = {self._space.configuration(one.settings) for one in seen if one.outcome != "failed"}
+        spread = len(tried) == 1
+        row = int(paying[np.argmax((self._apart(ground, tried) if spread else promise.appeal)[paying])])
         gain = float(promise.gain_usd[row])
         return Suggestion(
             self._space.settings(ground.points[row]),
-            "explore",
-            words.explore(promise, row, None if best is None else best[0], runs),
+            "initial" if spread else "explore",
+            words.second() if spread else words.explore(promise, row, None if best is None else best[0], runs),
             deadline_s=self._deadline(ground, row, best),
             predicted_duration_s=float(promise.seconds[row]),
             predicted_cost_usd=float(promise.usd[row]),
             expected_gain_usd=gain,
             expected_gain_total_usd=gain * runs,
         )
+
+    def _apart(self, ground: _Ground, tried: Iterable[Configuration | None]) -> Array:
+        """n: how far each configuration is from all that were tried, in deviations, and how cheap by the hour."""
+        place = np.column_stack([ground.sizes.size, ground.sizes.other])
+        place = place / np.maximum(place.std(axis=0), 1e-9)
+        squared = ((place[:, None, :] - place[ground.of(list(tried))][None, :, :]) ** 2).sum(axis=2)
+        rate = ground.dollars.log2_rate
+        return np.asarray(np.sqrt(squared.min(axis=1)) - _CHEAP * (rate - rate.mean()) / max(float(rate.std()), 1e-9))
 
     def _ended(self, seen: Sequence[Observation], stop: Stop) -> Suggestion | Stop:
         """The end, once the best is settled."""

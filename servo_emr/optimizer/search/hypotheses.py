@@ -2,7 +2,8 @@
 
 Physics in broad strokes, and how far each can be off: more vCPUs help, by less than their number; kinds of node differ
 a little; a job whose data no longer fits in memory takes a multiple of its time, and nobody knows where that begins.
-The measurements decide which hypotheses survive. Nothing here comes from runtimes of particular jobs.
+The measurements decide which hypotheses survive. No runtime of any job is in here; the constants were tried on ten
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations

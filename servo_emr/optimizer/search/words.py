@@ -5,14 +5,19 @@ from __future__ import annotations
 from servo_emr.optimizer.search.standing import Standing
 from servo_emr.optimizer.search.worth import Outlook
 
-__all__ = ["confirm", "explore", "first", "stop"]
+__all__ = ["confirm", "explore", "first", "second", "stop"]
 
 
 def first(failed_before: bool) -> str:
     """For the first point."""
     if failed_before:
-        return "Nothing could be measured yet: the cheapest of the clusters that are unlike those that failed."
+        return "Nothing could be measured yet: a cheap cluster, unlike those that could not run the job."
     return "Nothing is known of the job yet: the cheapest cluster, if it scales well."
+
+
+def second() -> str:
+    """For the second point."""
+    return "Little is known of the job yet: a cheap cluster that is far from the one that was tried."
 
 
 def confirm(repeats: int) -> str:
