@@ -51,6 +51,7 @@ def write(folder: Path, **cluster: Any) -> None:
     (folder / "servo.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
 
 
+@pytest.mark.timeout(1000)  # a bootstrap, a JVM and a notebook on a machine that may be busy
 def test_forty_settings_are_described_adjusted_and_measured_by_a_spark_that_was_given_them(
     emulator: EmulatorProcess, account: Account, tmp_path: Path
 ) -> None:

@@ -104,10 +104,9 @@ async def test_of_a_fleets_types_one_that_its_zones_offer_is_enough(
     ]
     away, near = next(t for t in names if t not in here), next(t for t in names if t in here)
     base = placed(section, emulator, 1)
-    spec = replace(base, cluster=replace(base.cluster, subnet_ids=(subnet["SubnetId"],)), groups=tuple(
-        replace(group, inst_type=away, disks=(), fleet=replace(group.fleet or Fleet(), alternatives=(near,), types=()))
-        for group in base.groups
-    ))  # fmt: skip
+    either = Fleet(alternatives=(near,))
+    groups = tuple(replace(one, inst_type=away, disks=(), ami_id=None, fleet=either) for one in base.groups)
+    spec = replace(base, cluster=replace(base.cluster, subnet_ids=(subnet["SubnetId"],)), groups=groups)
     assert (await target.preflight(spec)).subnet_ids == (subnet["SubnetId"],)
     alone = replace(spec, groups=tuple(replace(group, fleet=Fleet()) for group in spec.groups))
     told = [finding.message for finding in (await target.preflight(alone)).findings if finding.certain]
