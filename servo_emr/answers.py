@@ -66,6 +66,8 @@ def _annotations(record: RunRecord, details: bool) -> dict[str, str]:
     }
     if record.details.get("disturbed"):
         notes["disturbed"] = str(record.details["disturbed"])
+    if record.details.get("realised"):
+        notes["realised"] = str(record.details["realised"])
     if record.recovered:
         notes["recovered"] = "the servo was restarted during this run"
     if warnings:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Union
+import difflib
+from typing import Any, Literal
 
 import pydantic
 import servo
 
-from servo_emr.domain.settings import EnumBound, RangeBound, Setting, Space
-from servo_emr.domain.spec import (
-    ClusterSpec,
-    JobSpec,
-    LimitSpec,
-    Market,
-    MetricSpec,
-    NodeGroup,
-    Role,
-    RunSpec,
-    Step,
-    canonical,
-)
+from servo_emr.aws.ec2_members import request_problems
+from servo_emr.domain.bounds import EnumBound
+from servo_emr.domain.settings import Space
+from servo_emr.domain.spec import JobSpec, LimitSpec, Market, MetricSpec, Role, RunSpec, Step, canonical
+from servo_emr.domain.targets import ClusterField, NodeField
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -27,15 +20,19 @@ from servo_emr.sections import (
     S3_URI,
     ClusterSection,
     ComponentsSection,
-    GroupSection,
     JobSection,
     LimitsSection,
     PricesSection,
-    PrimarySection,
+    all_settings,
+    check_nodes,
+    check_settings,
     known_keys,
+    node_groups,
 )
 
 __all__ = ["EMRConfiguration"]
+
+_MARKETS = tuple(NodeField(role, "market") for role in Role)
 
 
 class EMRConfiguration(servo.BaseConfiguration):
@@ -61,11 +58,32 @@ class EMRConfiguration(servo.BaseConfiguration):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _references(cls, values: dict[str, Any]) -> dict[str, Any]:
-        known = {"run_id", *(setting.selector for setting in _settings(values["components"]))}
+        known = {"run_id", *(setting.selector for setting in all_settings(values["components"]))}
         for name, value in values["job"].parameters.items():
             for reference in sorted(references(value) - known):
-                hint = ", ".join(f"{{{k}}}" for k in sorted(known))
-                raise ValueError(f"job -> parameters -> {name}: {{{reference}}} refers to nothing; known are {hint}")
+                near = difflib.get_close_matches(reference, known, 1)
+                hint = f"did you mean {{{near[0]}}}? " if near else ""
+                listed = ", ".join(f"{{{k}}}" for k in sorted(known))
+                raise ValueError(
+                    f"job -> parameters -> {name}: {{{reference}}} refers to nothing; {hint}known are {listed}"
+                )
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _nodes_make_a_cluster(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_nodes(values["components"], values["cluster"], values["job"].repeats)
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _is_a_request(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Whatever passes the rules above is still held against the service's own model."""
+        config = cls.construct(**values)
+        spec = config.to_spec()
+        check_settings(list(config.space.settings), spec)
+        # With the settings in their places: what a launch asks for.
+        wrong = request_problems(config.space.apply(spec, config.space.configured))
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return values
 
     @classmethod
@@ -106,26 +124,18 @@ class EMRConfiguration(servo.BaseConfiguration):
     @property
     def space(self) -> Space:
         """The settings and their bounds."""
-        return Space(tuple(_settings(self.components)))
+        return Space(tuple(all_settings(self.components)))
 
     def to_spec(self) -> RunSpec:
-        """The run that the configured values ask for."""
+        """The run as the sections have it; `space` puts the values of settings into it."""
         job, cluster, limits = self.job, self.cluster, self.limits
         applications = tuple(cluster.applications)
         repeats = range(1, job.repeats + 1)
         steps = tuple(Step(step.name(n, job.repeats), step.argv(applications, n), True, n) for n in repeats)
         spec = RunSpec(
             region=self.region,
-            groups=tuple(_groups(self.components)),
-            cluster=ClusterSpec(
-                release_label=cluster.release_label,
-                applications=applications,
-                subnet_ids=tuple(cluster.subnet_ids),
-                service_role=cluster.service_role,
-                instance_profile=cluster.instance_profile,
-                log_uri=cluster.log_uri,
-                tags=tuple(sorted(cluster.tags.items())),
-            ),
+            groups=node_groups(self.components, cluster),
+            cluster=cluster.to_domain(),
             job=JobSpec(
                 notebook=job.notebook,
                 parameters=canonical(job.parameters),
@@ -154,39 +164,20 @@ class EMRConfiguration(servo.BaseConfiguration):
         return spec
 
     @property
+    def may_be_on_spot(self) -> bool:
+        """Whether any nodes are bought on spot, or may be."""
+        chosen = [setting.bound for setting in self.space.settings if setting.place in _MARKETS]
+        by_setting = any(isinstance(bound, EnumBound) and Market.SPOT in bound.values for bound in chosen)
+        return by_setting or any(group.on_spot for group in self.to_spec().groups)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether any node starts from an image of the user's own, or may."""
+        spec = self.to_spec()
+        named = [spec.cluster.ami_id, *(group.ami_id for group in spec.groups)]
+        return any(named) or any(setting.place == ClusterField("ami_id") for setting in self.space.settings)
+
+    @property
     def units(self) -> dict[str, str]:
         """Every metric of this configuration with its unit."""
         return {**BUILT_IN, **{name: metric.unit for name, metric in self.job.metrics.items()}}
-
-
-def _sections(components: ComponentsSection) -> list[tuple[Role, Union[PrimarySection, GroupSection]]]:
-    sections: list[tuple[Role, Union[PrimarySection, GroupSection]]] = [
-        (Role.PRIMARY, components.primary),
-        (Role.CORE, components.core),
-    ]
-    return sections if components.task is None else [*sections, (Role.TASK, components.task)]
-
-
-def _settings(components: ComponentsSection) -> list[Setting]:
-    settings = []
-    for role, section in _sections(components):
-        kind = section.inst_type
-        settings.append(Setting(str(role), "inst_type", EnumBound(tuple(kind.values)), kind.value, kind.pinned))
-        if isinstance(section, GroupSection):
-            count = section.replicas
-            bound = RangeBound(count.min, count.max, count.step)
-            settings.append(Setting(str(role), "replicas", bound, count.value, count.pinned))
-    return settings
-
-
-def _groups(components: ComponentsSection) -> list[NodeGroup]:
-    return [
-        NodeGroup(
-            role,
-            section.inst_type.value,
-            section.replicas.value if isinstance(section, GroupSection) else 1,
-            Market(section.market),
-            section.bid_price,
-        )
-        for role, section in _sections(components)
-    ]

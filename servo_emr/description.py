@@ -7,7 +7,8 @@ from typing import Any
 
 import servo
 
-from servo_emr.domain.settings import EnumBound, Space, Value
+from servo_emr.domain.bounds import EnumBound, Value, text_of
+from servo_emr.domain.settings import INST_TYPE, REPLICAS, Setting, Space
 
 __all__ = ["Metric", "WireUnit", "components", "metrics"]
 
@@ -43,27 +44,23 @@ class Metric(servo.Metric):
 
 def components(space: Space, values: Mapping[str, Value]) -> list[servo.Component]:
     """One servox component for each of ours, holding `values` (by selector)."""
-    return [
-        servo.Component(
-            name=component,
-            settings=[
-                servo.InstanceType(
-                    values=list(setting.bound.values), value=values[setting.selector], pinned=setting.pinned
-                )
-                if isinstance(setting.bound, EnumBound)
-                else servo.Replicas(
-                    min=setting.bound.low,
-                    max=setting.bound.high,
-                    step=setting.bound.step,
-                    value=values[setting.selector],
-                    pinned=setting.pinned,
-                )
-                for setting in space.settings
-                if setting.component == component
-            ],
-        )
-        for component in space.components
-    ]
+    by_component: dict[str, list[servo.Setting]] = {}
+    for setting in space.settings:
+        by_component.setdefault(setting.component, []).append(_described(setting, values[setting.selector]))
+    return [servo.Component(name=name, settings=settings) for name, settings in by_component.items()]
+
+
+def _described(setting: Setting, value: Value) -> servo.Setting:
+    """A setting as servox has it: `inst_type` and `replicas` are classes of their own there."""
+    common: dict[str, Any] = {"pinned": setting.pinned} | ({"unit": setting.unit} if setting.unit else {})
+    bound = setting.bound
+    if isinstance(bound, EnumBound):
+        texts = [text_of(one) for one in bound.values]
+        if setting.name == INST_TYPE:
+            return servo.InstanceType(values=texts, value=text_of(value), **common)
+        return servo.EnumSetting(name=setting.name, values=texts, value=text_of(value), **common)
+    common |= {"min": bound.low, "max": bound.high, "step": bound.step, "value": value}
+    return servo.Replicas(**common) if setting.name == REPLICAS else servo.RangeSetting(name=setting.name, **common)
 
 
 def metrics(units: Mapping[str, str]) -> list[servo.Metric]:

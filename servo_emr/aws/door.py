@@ -15,6 +15,7 @@ from typing import Any
 
 import botocore.exceptions
 import botocore.loaders
+import botocore.model
 import botocore.session
 from botocore.config import Config
 
@@ -22,7 +23,7 @@ from servo_emr.aws.body import read_body
 from servo_emr.aws.refusals import Refusal, refused, understood, unreadable, without_credentials
 from servo_emr.domain.errors import LaunchUnclear, Reason, RunError, TooLarge, failure
 
-__all__ = ["Door", "Patience", "Refusal", "understood"]
+__all__ = ["Door", "Patience", "Refusal", "input_shape", "understood"]
 
 
 class Patience(enum.Enum):
@@ -273,3 +274,10 @@ def _method(client: Any, operation: str) -> str:
         if name == operation:
             return str(method)
     raise failure(Reason.BUG, f"the service has no operation {operation}", public="invalid request")
+
+
+@functools.cache
+def input_shape(service: str, operation: str) -> Any:
+    """The SDK's own model of an operation's request. Asks nobody."""
+    document = _models(None).load_service_model(service, "service-2")
+    return botocore.model.ServiceModel(document, service).operation_model(operation).input_shape

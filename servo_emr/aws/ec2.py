@@ -1,8 +1,8 @@
 """EMR on EC2 behind `LaunchTarget`: its requests and its answers.
 
 One transient cluster per run: all steps inside RunJobFlow, no idle policy (a notebook that uses no YARN application
-would count as idle), no managed scaling (it would change the cluster under the measurement), one instance group per
-role, so that the measured cluster is the one that was asked for.
+would count as idle), no managed scaling (it would change the cluster under the measurement). What the nodes of a
+cluster really were is read back from their rows: those of fleets may be of other types and markets than asked for.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import asyncio
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, understood
 from servo_emr.aws.ec2_model import (
     ALIVE,
     CLUSTER_STATES,
-    asked_volumes,
     end_reason,
     failed_bootstrap,
     instance_row,
@@ -27,20 +25,17 @@ from servo_emr.aws.ec2_model import (
     times,
 )
 from servo_emr.aws.ec2_preflight import Ec2Preflight
+from servo_emr.aws.ec2_request import WORKSPACE_TAG, run_job_flow
 from servo_emr.aws.uri import split_uri
-from servo_emr.domain.attempt import subnet_of
+from servo_emr.domain.cluster import RootVolume
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
 from servo_emr.domain.ports import Clock, Found, Handle, LogTail, Preflight
 from servo_emr.domain.run import Observation, RunState, StepLook, Usage
-from servo_emr.domain.spec import Market, Role, RunKey, RunSpec, Step
+from servo_emr.domain.spec import RunKey, RunSpec
 from servo_emr.domain.volumes import root_volume
 
 __all__ = ["Ec2Target"]
 
-TAG = "servo-emr:run"
-WORKSPACE_TAG = "servo-emr:workspace"
-_ROLES = {Role.PRIMARY: "MASTER", Role.CORE: "CORE", Role.TASK: "TASK"}
-_MARKETS = {Market.ON_DEMAND: "ON_DEMAND", Market.SPOT: "SPOT"}
 _INVALID = ("ValidationException", "InvalidRequestException")
 _INTERNAL = ("InternalServerException", "InternalServerError")
 _NO_SUCH_CLUSTER = ("does not exist", "is not valid")
@@ -68,41 +63,7 @@ class Ec2Target:
         self._unprotected: set[str] = set()
 
     def request(self, spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]:
-        cluster = spec.cluster
-        instances: dict[str, Any] = {
-            "InstanceGroups": [
-                {
-                    "Name": str(group.role),
-                    "InstanceRole": _ROLES[group.role],
-                    "InstanceType": group.inst_type,
-                    "InstanceCount": group.count,
-                    "Market": _MARKETS[group.market],
-                    **({} if group.bid_usd is None else {"BidPrice": format(Decimal(repr(group.bid_usd)), "f")}),
-                }
-                for group in spec.groups
-                if group.count
-            ],
-            "KeepJobFlowAliveWhenNoSteps": False,
-            "TerminationProtected": False,
-        }
-        if (subnet := subnet_of(cluster.subnet_ids, key.run_id, attempt)) is not None:
-            instances["Ec2SubnetId"] = subnet
-        script, *arguments = (key.fill(word) for word in spec.bootstrap)
-        tags = {**dict(cluster.tags), TAG: key.run_id, WORKSPACE_TAG: key.workspace_id}
-        return {
-            "Name": key.name,
-            "ReleaseLabel": cluster.release_label,
-            "Applications": [{"Name": name} for name in cluster.applications],
-            "ServiceRole": cluster.service_role,
-            "JobFlowRole": cluster.instance_profile,
-            "Instances": instances,
-            "BootstrapActions": [
-                {"Name": "notebook environment", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
-            ],
-            "Steps": [_step(step, key) for step in spec.steps],
-            "Tags": [{"Key": name, "Value": value} for name, value in sorted(tags.items())],
-            **({"LogUri": f"{cluster.log_uri.rstrip('/')}/"} if cluster.log_uri else {}),
-        }
+        return run_job_flow(spec, key, attempt)
 
     async def preflight(self, spec: RunSpec) -> Preflight:
         return await self._preflight.check(spec)
@@ -182,11 +143,17 @@ class Ec2Target:
     async def usage(self, handle: Handle) -> Usage:
         with understood("emr:ListInstances"):
             cluster = (await self._door.call("emr", "DescribeCluster", ClusterId=handle.cluster_id))["Cluster"]
-            groups = self._door.pages("emr", "ListInstanceGroups", "InstanceGroups", ClusterId=handle.cluster_id)
-            volumes = {group["Id"]: asked_volumes(group) async for group in groups}
+            fleets = cluster.get("InstanceCollectionType") == "INSTANCE_FLEET"
+            groups = (
+                self._door.pages("emr", "ListInstanceFleets", "InstanceFleets", ClusterId=handle.cluster_id)
+                if fleets
+                else self._door.pages("emr", "ListInstanceGroups", "InstanceGroups", ClusterId=handle.cluster_id)
+            )
+            known = {group["Id"]: group async for group in groups}
             pages = self._door.pages("emr", "ListInstances", "Instances", ClusterId=handle.cluster_id)
-            rows = tuple([instance_row(row, volumes.get(row.get("InstanceGroupId", ""))) async for row in pages])
-            root = root_volume(cluster["ReleaseLabel"], cluster.get("EbsRootVolumeSize"))
+            rows = tuple([instance_row(row, known) async for row in pages])
+            asked = (cluster.get(f"EbsRootVolume{what}") for what in ("Size", "Iops", "Throughput"))
+            root = root_volume(cluster["ReleaseLabel"], RootVolume(*asked))
             zone = cluster.get("Ec2InstanceAttributes", {}).get("Ec2AvailabilityZone")
         return Usage(self._region, rows, root, zone)
 
@@ -260,14 +227,6 @@ def gunzip_tail(body: bytes, size: int) -> str:
     except zlib.error as error:
         return f"{tail.decode(errors='replace')}\n[the log is damaged: {error}]"
     return tail.decode(errors="replace")
-
-
-def _step(step: Step, key: RunKey) -> dict[str, Any]:
-    return {
-        "Name": step.name,
-        "ActionOnFailure": "TERMINATE_CLUSTER",
-        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [key.fill(word) for word in step.argv]},
-    }
 
 
 def _refused(refusal: Refusal) -> RunError:

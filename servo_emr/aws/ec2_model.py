@@ -40,6 +40,8 @@ CLUSTER_STATES = {
 
 ALIVE = tuple(state for state, run_state in CLUSTER_STATES.items() if run_state is not RunState.VERIFIED)
 
+_ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
+
 STEP_STATES = {
     "PENDING": StepState.PENDING,
     "CANCEL_PENDING": StepState.RUNNING,
@@ -88,13 +90,20 @@ pass by itself comes first, since a type that is called unsupported is never tri
 
 
 def asked_volumes(group: Mapping[str, Any]) -> tuple[Volume, ...] | None:
-    """The EBS volumes of each instance of a group as its document lists them; None when it lists none."""
+    """The EBS volumes of each instance of a group, or of a type of a fleet, as its document lists them; None when it
+    lists none."""
     specifications = [device["VolumeSpecification"] for device in group.get("EbsBlockDevices", ())]
     if not specifications:
         return None
     return tuple(
         Volume(s["VolumeType"], float(s["SizeInGB"]), s.get("Iops"), s.get("Throughput")) for s in specifications
     )
+
+
+def _of_type(group: Mapping[str, Any], inst_type: str) -> Mapping[str, Any]:
+    """The document that tells of the volumes of a type: the group itself, or the fleet's entry for the type."""
+    types = group.get("InstanceTypeSpecifications", ())
+    return next((entry for entry in types if entry.get("InstanceType") == inst_type), group)
 
 
 def times(timeline: Mapping[str, Any], ready: str) -> Timeline:
@@ -120,19 +129,23 @@ def step_look(step: Mapping[str, Any]) -> StepLook:
     )
 
 
-def instance_row(row: Mapping[str, Any], volumes: tuple[Volume, ...] | None) -> InstanceRow:
-    """One Instance of the API in our words; `volumes` are those of its group."""
+def instance_row(row: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]]) -> InstanceRow:
+    """One Instance of the API in our words; `groups` are the documents of the cluster's groups or fleets, by id."""
     status = row["Status"]
+    group_id = row.get("InstanceGroupId") or row.get("InstanceFleetId") or ""
+    group = groups.get(group_id, {})
+    role = group.get("InstanceGroupType") or group.get("InstanceFleetType") or ""
     return InstanceRow(
         instance_id=row.get("Ec2InstanceId") or row["Id"],
         inst_type=row["InstanceType"],
-        group=row.get("InstanceGroupId", ""),
+        group=group_id,
         market=row.get("Market", "ON_DEMAND"),
         state=status["State"],
         timeline=times(status.get("Timeline", {}), "ReadyDateTime"),
         ended=status["State"] == "TERMINATED",
         cause=status.get("StateChangeReason", {}).get("Message", ""),
-        volumes=volumes,
+        volumes=asked_volumes(_of_type(group, row["InstanceType"])),
+        role=_ROLES.get(role, ""),
     )
 
 

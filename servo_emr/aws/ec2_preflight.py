@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from servo_emr.aws.door import Door, Refusal, understood
+from servo_emr.aws.ec2_architectures import Architectures, architecture
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.ports import Clock, Finding, Preflight
+from servo_emr.domain.spark import NodeSize
 from servo_emr.domain.spec import RunSpec
 
 __all__ = ["Ec2Preflight"]
@@ -26,8 +28,8 @@ class _Memory:
     """What has been asked already, until it is too old."""
 
     until: float = 0.0
-    supported: dict[tuple[str, str], int | None] = field(default_factory=dict)
-    """(release, type) -> vCPUs, None when the release does not support the type."""
+    supported: dict[tuple[str, str], NodeSize | None] = field(default_factory=dict)
+    """(release, type) -> its size, None when the release does not support the type."""
     zones: dict[str, str] = field(default_factory=dict)
     offered: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -44,6 +46,7 @@ class Ec2Preflight:
         self._door = door
         self._clock = clock
         self._memory = _Memory()
+        self._fit = Architectures(door)
 
     async def check(self, spec: RunSpec) -> Preflight:
         """Findings on the spec's release, types and subnets; the vCPUs of the types; the subnets that will do."""
@@ -55,8 +58,11 @@ class Ec2Preflight:
         subnets = list(spec.cluster.subnet_ids)
         await self._guarded(findings, "which zones offer the types", self._zones(spec, findings, subnets))
         release = spec.cluster.release_label
-        vcpus = {t: v for t in spec.inst_types if (v := self._memory.supported.get((release, t)))}
-        return Preflight(tuple(findings), vcpus, tuple(subnets))
+        sizes = {t: size for t in spec.inst_types if (size := self._memory.supported.get((release, t)))}
+        fit = self._fit.check(spec, sizes, findings)
+        await self._guarded(findings, "what images and wheels are for", fit)
+        vcpus = {name: size.vcpus for name, size in sizes.items()}
+        return Preflight(tuple(findings), vcpus, tuple(subnets), sizes)
 
     async def _guarded(self, findings: list[Finding], what: str, question: object) -> None:
         """Asks; a question that may not or cannot be asked becomes a finding."""
@@ -101,7 +107,9 @@ class Ec2Preflight:
                 **token,
             )
             for item in answer["SupportedInstanceTypes"]:
-                self._memory.supported[release, item["Type"]] = int(item["VCPU"])
+                self._memory.supported[release, item["Type"]] = NodeSize(
+                    int(item["VCPU"]), float(item.get("MemoryGB", 0)), architecture(str(item.get("Architecture", "")))
+                )
                 missing.discard(item["Type"])
             if not answer.get("Marker"):
                 break
@@ -110,7 +118,7 @@ class Ec2Preflight:
             self._memory.supported[release, inst_type] = None
 
     async def _zones(self, spec: RunSpec, findings: list[Finding], subnets: list[str]) -> None:
-        """Leaves in `subnets` those in whose zone every type is offered; none left is a certain finding."""
+        """Leaves in `subnets` those in whose zone every group can be had; none left is a certain finding."""
         try:
             await self._ask_zones(subnets)
         except Refusal as refusal:
@@ -119,15 +127,19 @@ class Ec2Preflight:
             return
         await self._ask_offers(spec.inst_types)
         offered = self._memory.offered
-        if not subnets:
-            nowhere = [t for t in spec.inst_types if not offered[t]]
-            fitting = []
-        else:
-            fitting = [s for s in subnets if all(self._memory.zones[s] in offered[t] for t in spec.inst_types)]
-            zones = {self._memory.zones[s] for s in subnets}
-            nowhere = [t for t in spec.inst_types if not zones & offered[t]]
-            if not fitting and not nowhere:
-                nowhere = list(spec.inst_types)
+        # Of the types that a fleet may be of, one that is offered is enough.
+        groups = [group.inst_types for group in spec.groups if group.count]
+        zones = {subnet: self._memory.zones[subnet] for subnet in subnets}
+        fitting = [s for s in subnets if all(any(zones[s] in offered[t] for t in types) for types in groups)]
+        places = set(zones.values())
+        lacking = [
+            types
+            for types in groups
+            if not any((places & offered[name]) if subnets else offered[name] for name in types)
+        ]
+        nowhere = list(dict.fromkeys(name for types in lacking for name in types))
+        if subnets and not fitting and not nowhere:
+            nowhere = list(spec.inst_types)
         if nowhere:
             place = "the zones of emr.cluster.subnet_ids" if subnets else "the region"
             findings.append(

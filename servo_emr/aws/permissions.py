@@ -23,6 +23,8 @@ class Scope(enum.StrEnum):
     """Everything, when AWS's price list is asked at all."""
     SPOT_PRICES = "SpotPrices"
     """Everything, when there are spot nodes."""
+    IMAGES = "LookAtImages"
+    """Everything, when a configuration names images of its own."""
     LAUNCH = "LaunchWithOurTag"
     """A new cluster that carries our tag."""
     TAG = "TagAtLaunch"
@@ -40,12 +42,14 @@ class Scope(enum.StrEnum):
     WRITE = "Write"
     """Objects of the workspace."""
     KEYS = "TellMissingFromDenied"
-    """The keys of what is read. S3 says that a key does not exist only to who may list it, and "denied" to others."""
+    """The keys of what is read, and of the wheels. S3 says that a key does not exist only to who may list it, and
+    "denied" to others."""
     RUN_FILES = "ReadRuns"
     RUN_RESULTS = "WriteResults"
     RUN_KEYS = "ListRuns"
     WHEELS = "ReadWheels"
     WHEEL_KEYS = "ListWheels"
+    BOOTSTRAP = "ReadBootstrapActions"
     LOGS = "WriteLogs"
 
 
@@ -73,9 +77,11 @@ OPERATIONS: Mapping[tuple[str, str], tuple[Grant, ...]] = {
     ("emr", "DescribeCluster"): (_emr("DescribeCluster", Scope.CLUSTERS),),
     ("emr", "ListSteps"): (_emr("ListSteps", Scope.CLUSTERS),),
     ("emr", "ListInstanceGroups"): (_emr("ListInstanceGroups", Scope.CLUSTERS),),
+    ("emr", "ListInstanceFleets"): (_emr("ListInstanceFleets", Scope.CLUSTERS),),
     ("emr", "ListInstances"): (_emr("ListInstances", Scope.CLUSTERS),),
     ("emr", "TerminateJobFlows"): (_emr("TerminateJobFlows", Scope.OWN_CLUSTERS),),
     ("emr", "SetTerminationProtection"): (_emr("SetTerminationProtection", Scope.OWN_CLUSTERS),),
+    ("ec2", "DescribeImages"): (Grant("ec2:DescribeImages", Scope.IMAGES),),
     ("ec2", "DescribeSubnets"): (Grant("ec2:DescribeSubnets", Scope.ANYTHING),),
     ("ec2", "DescribeInstanceTypeOfferings"): (Grant("ec2:DescribeInstanceTypeOfferings", Scope.ANYTHING),),
     ("ec2", "DescribeSpotPriceHistory"): (Grant("ec2:DescribeSpotPriceHistory", Scope.SPOT_PRICES),),
@@ -96,6 +102,7 @@ NODES: tuple[Grant, ...] = (
     Grant("s3:PutObject", Scope.RUN_RESULTS),
     Grant("s3:GetObject", Scope.WHEELS),
     Grant("s3:ListBucket", Scope.WHEEL_KEYS),
+    Grant("s3:GetObject", Scope.BOOTSTRAP),
     Grant("s3:PutObject", Scope.LOGS),
 )
 """What bootstrap action, step and log shipping need on the cluster; what the user's notebook needs is the user's."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servo_emr.aws.ec2 import WORKSPACE_TAG
+from servo_emr.aws.ec2_request import WORKSPACE_TAG
 from servo_emr.aws.permissions import NODES, OPERATIONS, Grant, Scope
 from servo_emr.aws.uri import split_uri
 
@@ -31,8 +31,10 @@ class Facts:
         node_role: the role in the instance profile, name or ARN; None: named like the profile.
         notebook: its s3:// URI; None for a local file.
         log_uri, wheels: s3:// prefixes; None where the configuration has none.
+        bootstrap: the s3:// URIs of the configuration's own bootstrap actions.
         live_prices: whether AWS's price list is asked.
         spot: whether there are spot nodes.
+        images: whether the configuration names images of its own.
         account: the account's number; "*": whichever the identity belongs to.
         workspace_id: the id in workspace.json; "*": clusters of every workspace.
     """
@@ -45,8 +47,10 @@ class Facts:
     notebook: str | None = None
     log_uri: str | None = None
     wheels: str | None = None
+    bootstrap: tuple[str, ...] = ()
     live_prices: bool = True
     spot: bool = False
+    images: bool = False
     account: str = "*"
     workspace_id: str = "*"
 
@@ -105,6 +109,8 @@ def _places(scope: Scope, facts: Facts) -> list[_Place]:
             return [_EVERYTHING]
         case Scope.PRICE_LIST:
             return [_EVERYTHING] if facts.live_prices else []
+        case Scope.IMAGES:
+            return [_EVERYTHING] if facts.images else []
         case Scope.SPOT_PRICES:
             return [_EVERYTHING] if facts.spot else []
         case Scope.LAUNCH | Scope.TAG | Scope.CLUSTERS | Scope.OWN_CLUSTERS:
@@ -149,6 +155,7 @@ def _objects(scope: Scope, facts: Facts) -> tuple[str, ...]:
         Scope.RUN_FILES: facts.objects(runs, "*"),
         Scope.RUN_RESULTS: facts.objects(runs, "*/output*.ipynb", "*/progress*.json", "*/result*.json"),
         Scope.WHEELS: facts.objects(facts.wheels, "*") if facts.wheels else (),
+        Scope.BOOTSTRAP: tuple(arn for uri in facts.bootstrap for arn in facts.objects(uri)),
         Scope.LOGS: logs,
     }
     return found[scope]
@@ -169,7 +176,7 @@ def _listed(scope: Scope, facts: Facts) -> list[tuple[str, list[str]]]:
     if facts.notebook:
         bucket, key = split_uri(facts.notebook)
         listed.append((bucket, [_literal(key)]))
-    return [*listed, _below(facts.log_uri)] if facts.log_uri else listed
+    return [*listed, *(_below(prefix) for prefix in (facts.log_uri, facts.wheels) if prefix)]
 
 
 def _below(uri: str) -> tuple[str, list[str]]:

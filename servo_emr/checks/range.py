@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from servo_emr.domain.bounds import text_of
 from servo_emr.domain.settings import INST_TYPE, REPLICAS, EnumBound, RangeBound, Space
 from servo_emr.domain.spec import Market, NodeGroup, Role, RunSpec
 
@@ -33,9 +34,11 @@ def groups(space: Space, spec: RunSpec) -> tuple[Group, ...]:
             if setting.component != group.role or setting.pinned:
                 continue
             if setting.name == INST_TYPE and isinstance(setting.bound, EnumBound):
-                types = setting.bound.values
+                types = tuple(map(text_of, setting.bound.values))
             elif setting.name == REPLICAS and isinstance(setting.bound, RangeBound):
-                most = setting.bound.high
+                most = int(setting.bound.high)
+        others = () if group.fleet is None else group.fleet.alternatives
+        types = tuple(dict.fromkeys((*types, *others)))
         found.append(Group(group.role, types, group.inst_type, most, group.count, group.market))
     return tuple(found)
 
@@ -63,4 +66,6 @@ def on_one(spec: RunSpec, inst_type: str) -> RunSpec:
     """A run on one node of that type, bought like any of the groups that may have it: what is asked about a type."""
     markets = {group.market for group in spec.groups}
     market = Market.SPOT if Market.SPOT in markets else Market.ON_DEMAND
-    return replace(spec, groups=(NodeGroup(Role.PRIMARY, inst_type, 1, market),))
+    # With volumes of its own, a type's default ones need not be known.
+    disks = next((group.disks for group in reversed(spec.groups) if group.disks is not None), None)
+    return replace(spec, groups=(NodeGroup(Role.PRIMARY, inst_type, 1, market, disks=disks),))

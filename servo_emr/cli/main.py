@@ -19,6 +19,7 @@ from servo_emr.cli import (
     cycle,
     demo,
     emulator,
+    import_file,
     logs,
     optimizer,
     page,
@@ -67,7 +68,13 @@ def options(
 
 
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    FIRST: {"demo": demo.demo, "check": check.check, "policy": policy.policy, "plan": plan.plan},
+    FIRST: {
+        "demo": demo.demo,
+        "import": import_file.import_file,
+        "check": check.check,
+        "policy": policy.policy,
+        "plan": plan.plan,
+    },
     RUN: {"cycle": cycle.cycle, "optimizer": optimizer.optimizer, "emulator": emulator.emulator},
     LOOK: {
         "runs": runs.runs,

@@ -11,9 +11,12 @@ from typing import Any
 
 from servo_emr.cli.output import dollars, fitted, seconds
 from servo_emr.cli.tables import table
+from servo_emr.domain.bounds import text_of
+from servo_emr.domain.cluster import FleetType
 from servo_emr.domain.money import Estimate
 from servo_emr.domain.settings import EnumBound, Setting, Value
 from servo_emr.domain.spec import NodeGroup, Role, RunSpec
+from servo_emr.lifecycle.guards import most_vcpus
 from servo_emr.lifecycle.stage import Appraisal
 
 __all__ = ["Planned", "changes", "limits", "plan_page", "summary"]
@@ -59,7 +62,7 @@ def changes(planned: Planned) -> list[dict[str, Any]]:
 
 def _bounds(setting: Setting) -> str:
     bound = setting.bound
-    allowed = ", ".join(bound.values) if isinstance(bound, EnumBound) else f"{bound.low} to {bound.high}"
+    allowed = ", ".join(map(text_of, bound.values)) if isinstance(bound, EnumBound) else f"{bound.low} to {bound.high}"
     return "pinned" if setting.pinned else allowed
 
 
@@ -73,12 +76,7 @@ def limits(planned: Planned) -> list[dict[str, Any]]:
         ("cost_per_hour", spec.limits.cost_per_hour, estimate.ceiling_usd_per_hour, "USD"),
         ("spend_per_day", spec.limits.spend_per_day, planned.day, "USD"),
         ("nodes", spec.limits.nodes, spec.nodes, ""),
-        (
-            "vcpus",
-            spec.limits.vcpus,
-            sum(vcpus[group.inst_type] * group.count for group in spec.groups if group.count) if known else None,
-            "",
-        ),
+        ("vcpus", spec.limits.vcpus, most_vcpus(spec, vcpus) if known else None, ""),
         ("provisioning", spec.limits.provisioning_s, None, "s"),
     ]
     return [
@@ -131,7 +129,8 @@ def _launched(planned: Planned) -> list[tuple[str, str, str]]:
     spec = planned.appraisal.launchable(planned.spec)
     cluster, job = spec.cluster, spec.job
     repeats = f", {job.repeats} times one after another" if job.repeats > 1 else ""
-    where = ", ".join(cluster.subnet_ids) or "the account's default subnet"
+    between = " or " if spec.fleets else ", "
+    where = between.join(cluster.subnet_ids) or "the account's default subnet"
     rows = [("+", "cluster", f"{cluster.release_label} with {', '.join(cluster.applications)}, in {where}")]
     rows += [("+", _role(group), _nodes(group)) for group in spec.groups if group.count]
     return [
@@ -149,7 +148,23 @@ def _role(group: NodeGroup) -> str:
 
 def _nodes(group: NodeGroup) -> str:
     bid = "" if group.bid_usd is None else f", at most {dollars(group.bid_usd)} USD an hour for one"
-    return f"{group.count} x {group.inst_type}, {group.market}{bid}"
+    if group.fleet is None:
+        return f"{group.count} x {group.inst_type}, {group.market}{bid}"
+    on_demand, spot = group.units
+    units = " + ".join(f"{n} {market}" for n, market in ((on_demand, "on-demand"), (spot, "spot")) if n)
+    types = " or ".join(_of_fleet(group.fleet.of(name), spot > 0) for name in group.inst_types)
+    waits = f"; after {group.fleet.spot_timeout_min} min without spot: {group.fleet.timeout_action}" if spot else ""
+    return f"a fleet of {units} {'unit' if group.count == 1 else 'units'} of {types}{bid}{waits}"
+
+
+def _of_fleet(one: FleetType, spot: bool) -> str:
+    """A type of a fleet, with what holds for it alone."""
+    facts = [f"{one.weight} units each"] if one.weight > 1 else []
+    if spot and one.bid_usd is not None:
+        facts.append(f"at most {dollars(one.bid_usd)} USD an hour")
+    if spot and one.bid_percent is not None:
+        facts.append(f"at most {one.bid_percent:g} % of its on-demand price")
+    return f"{one.inst_type} ({', '.join(facts)})" if facts else one.inst_type
 
 
 def _changed(planned: Planned) -> list[tuple[str, str, str]]:
@@ -254,6 +269,8 @@ def summary(planned: Planned) -> str:
     if refusal is not None:
         return f"Plan: nothing would be launched: {refusal.reason}."
     nodes, estimate = planned.spec.nodes, planned.appraisal.estimate
-    what = f"1 cluster of {nodes} node{'' if nodes == 1 else 's'} to launch and to end"
+    fewest = planned.spec.fewest_nodes
+    count = str(nodes) if fewest == nodes else f"{fewest} to {nodes}"
+    what = f"1 cluster of {count} node{'' if nodes == 1 else 's'} to launch and to end"
     settings = f"{changed} setting{'' if changed == 1 else 's'} to change"
     return f"Plan: {what}, {settings}, likely {estimate.likely_usd:.4f} USD in {seconds(estimate.likely_s)}."

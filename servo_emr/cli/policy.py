@@ -12,7 +12,6 @@ from servo_emr.cli.output import OUTPUT, Output, emit_json, note
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.config import EMRConfiguration
 from servo_emr.domain.errors import UsageError
-from servo_emr.domain.spec import Market
 
 __all__ = ["policy"]
 
@@ -73,8 +72,10 @@ def facts(config: EMRConfiguration, account: str, node_role: str | None, workspa
         notebook=config.job.notebook if "://" in config.job.notebook else None,
         log_uri=config.cluster.log_uri,
         wheels=config.job.wheels,
+        bootstrap=tuple(action.path for action in spec.cluster.bootstrap_actions),
         live_prices=config.prices.live,
-        spot=any(group.market is Market.SPOT for group in spec.groups),
+        spot=config.may_be_on_spot,
+        images=config.has_images,
         account=account,
         workspace_id=workspace_id,
     )

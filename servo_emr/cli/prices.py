@@ -12,6 +12,7 @@ import typer
 from servo_emr.cli.output import OUTPUT, Output, columns, emit_json, note
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.tables import table
+from servo_emr.domain.bounds import text_of
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.money import Quote
 from servo_emr.domain.settings import INST_TYPE, EnumBound
@@ -46,13 +47,13 @@ def prices(
 def _configured(live: Live) -> list[str]:
     """Every instance type that servo.yaml allows."""
     bounds = [setting.bound for setting in live.space.settings if setting.name == INST_TYPE]
-    return list(dict.fromkeys(name for bound in bounds if isinstance(bound, EnumBound) for name in bound.values))
+    return list(dict.fromkeys(text_of(name) for b in bounds if isinstance(b, EnumBound) for name in b.values))
 
 
 async def _quotes(live: Live, types: Sequence[str]) -> tuple[Quote, dict[str, RunError]]:
     """All prices in one quote, and for each type without one the reason: one unknown type does not hide the others."""
     spec = live.config.to_spec()
-    spot = any(group.market is Market.SPOT for group in spec.groups)
+    spot = live.config.may_be_on_spot
     quote, unknown = Quote(spec.region, {}, {}), dict[str, RunError]()
     for name in types:
         try:

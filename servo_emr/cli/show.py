@@ -48,7 +48,7 @@ async def record_of(live: Live, run: str) -> RunRecord:
 
 _SHOWN = (
     *("instances", "cell_error", "cell_index", "ename", "traceback", "logs", "output", "aws", "step", "errors"),
-    *("disturbed", "repeat_seconds"),
+    *("disturbed", "realised", "repeat_seconds"),
 )
 """Details that have a place of their own on the page, or that are of no use to people."""
 
@@ -95,6 +95,7 @@ def _head(record: RunRecord) -> dict[str, Any]:
         "Settings": ", ".join(f"{name}={value}" for name, value in record.settings.items()),
         "Cluster": record.cluster_id,
         "Console": where,
+        "Nodes were": record.details.get("realised"),
         "Repeats": ", ".join(seconds(value) for value in repeats),
         "Recovered": "another process saw it through" if record.recovered else None,
         "Emulated": "an emulator answered in AWS's place: no figure is AWS's" if record.emulated else None,

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from servo_emr.domain.errors import Reason, RunError
 from servo_emr.domain.money import Cost, Estimate, Prices, Quote, SpotPoint
 from servo_emr.domain.run import JobEvidence, Observation, RunRecord, Usage
+from servo_emr.domain.spark import NodeSize
 from servo_emr.domain.spec import RunKey, RunSpec
 
 __all__ = [
@@ -70,11 +71,12 @@ class Finding:
 class Preflight:
     """What read-only calls say of a spec: findings, the vCPUs of each type where the service told them, and those of
     the spec's subnets in whose zones every type is offered, neighbours in different zones where they can be (all of
-    them as they are where that could not be asked)."""
+    them as they are where that could not be asked). sizes has the memory and architecture of the types too."""
 
     findings: tuple[Finding, ...] = ()
     vcpus: Mapping[str, int] = field(default_factory=dict)
     subnet_ids: tuple[str, ...] = ()
+    sizes: Mapping[str, NodeSize] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

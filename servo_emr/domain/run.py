@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servo_emr.domain.attempt import Attempt
+from servo_emr.domain.cluster import Volume
 from servo_emr.domain.errors import Reason, RunError, Verdict
 from servo_emr.domain.kinds import check_kinds
 from servo_emr.domain.spec import plain
@@ -125,21 +126,12 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Volume:
-    """One EBS volume: `gib` GiB of one kind (gp2, gp3, io1, ...), with provisioned IOPS and MiB/s where it has them."""
-
-    kind: str
-    gib: float
-    iops: int | None = None
-    throughput: int | None = None
-
-
-@dataclass(frozen=True)
 class InstanceRow:
     """One instance that the cluster ever had, a replaced one included. `group` is the service's id of its group.
 
     state is the service's word, cause what it says of the last change; ended says whether nothing runs any more.
-    volumes are those that were asked for beside the root volume; None: what its type gets by default.
+    volumes are those that were asked for beside the root volume; None: what its type gets by default. role is the
+    group's, "" in rows of the first version.
     """
 
     instance_id: str
@@ -151,6 +143,7 @@ class InstanceRow:
     ended: bool = True
     cause: str = ""
     volumes: tuple[Volume, ...] | None = None
+    role: str = ""
 
 
 def is_spot(row: InstanceRow) -> bool:

@@ -1,78 +1,58 @@
-"""Component settings and the fields of a RunSpec, both ways.
+"""Component settings and the RunSpec that their values ask for.
 
-The secret kept here: that `core.replicas` is the count of the core nodes, `core.inst_type` their type, and that the
-text "4.0" means 4. Values outside what servo.yaml allows never come out of `apply`.
+Values outside what servo.yaml allows never come out of `apply`, whoever put them in.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from servo_emr.domain.bounds import EnumBound, RangeBound, Value, text_of
+from servo_emr.domain.cluster import Configuration
 from servo_emr.domain.errors import ConfigurationError, Reason
-from servo_emr.domain.spec import NodeGroup, Role, RunSpec, canonical
+from servo_emr.domain.spec import Role, RunSpec, canonical
+from servo_emr.domain.targets import NodeField, Target
 from servo_emr.domain.trial import resolve
 
-__all__ = ["INST_TYPE", "REPLICAS", "EnumBound", "RangeBound", "Setting", "Space", "Value"]
-
-Value = str | int
+__all__ = ["INST_TYPE", "MARKET", "REPLICAS", "EnumBound", "RangeBound", "Setting", "Space", "Value"]
 
 INST_TYPE = "inst_type"
 REPLICAS = "replicas"
-
-
-@dataclass(frozen=True)
-class EnumBound:
-    """The values that a setting may take."""
-
-    values: tuple[str, ...]
-
-    def coerce(self, value: object) -> str:
-        """`value` as one of the allowed ones, or ValueError with what is allowed."""
-        if not isinstance(value, str) or value not in self.values:
-            raise ValueError(f"is not one of {', '.join(self.values)}")
-        return value
-
-
-@dataclass(frozen=True)
-class RangeBound:
-    """A whole number between two bounds, both included, on a grid of `step` from `low`."""
-
-    low: int
-    high: int
-    step: int = 1
-
-    def coerce(self, value: object) -> int:
-        """`value` ("4", 4, 4.0, "4.0") as a whole number within the bounds, or ValueError with the reason."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise ValueError("is not a number")
-        try:
-            # Python reads 1_0 as 10; nobody else does.
-            number = float(value.replace("_", "?") if isinstance(value, str) else value)
-        except (ValueError, OverflowError):
-            raise ValueError("is not a number") from None
-        if not math.isfinite(number) or number != int(number):
-            raise ValueError("is not a whole number")
-        whole = int(number)
-        if not self.low <= whole <= self.high:
-            raise ValueError(f"is outside {self.low} to {self.high}")
-        if (whole - self.low) % self.step:
-            raise ValueError(f"is not on the grid {self.low}, {self.low + self.step}, ... {self.high}")
-        return whole
+MARKET = "market"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing that can be changed: where it belongs, what it may be, what servo.yaml says it is."""
+    """One thing that can be changed: where it belongs, what it may be, what servo.yaml says it is.
+
+    target: where its value goes; None: a node group's own type, number or market. form: the text that a value is
+    written as, "{}" standing for it.
+    """
 
     component: str
     name: str
     bound: EnumBound | RangeBound
     configured: Value
     pinned: bool = False
+    target: Target | None = None
+    unit: str = ""
+    form: str = "{}"
+
+    @property
+    def place(self) -> Target:
+        """Where its value goes."""
+        return self.target or NodeField(Role(self.component), self.name)
+
+    def text(self, value: Value) -> str:
+        """A value as its place takes it where that is text."""
+        return self.form.replace("{}", text_of(value))
+
+    def shown(self, value: Value) -> Value:
+        """What a reference to the setting becomes: its value, or its text where that has a form of its own."""
+        return value if self.form == "{}" else self.text(value)
 
     @property
     def selector(self) -> str:
@@ -159,20 +139,26 @@ class Space:
         return result, warnings
 
     def apply(self, spec: RunSpec, values: Mapping[str, Value]) -> RunSpec:
-        """`spec` with the groups that the values ask for, and references to them in job parameters filled.
+        """`spec` with the values in their places, and references to them in parameters and properties filled.
 
         `values` are coerced again: this is the last door.
         """
-        groups = {group.role: group for group in spec.groups}
-        coerced: dict[str, Value] = {}
+        shown: dict[str, Value] = {}
         for setting in self.settings:
             if setting.selector not in values:
                 continue
-            value = coerced[setting.selector] = setting.coerce(values[setting.selector])
-            role = Role(setting.component)
-            groups[role] = _with(groups[role], setting.name, value)
-        parameters = canonical(resolve(spec.job.parameter_values, coerced))
-        return replace(spec, groups=tuple(groups.values()), job=replace(spec.job, parameters=parameters))
+            value = setting.coerce(values[setting.selector])
+            shown[setting.selector] = setting.shown(value)
+            spec = setting.place.put(spec, value, setting.text(value))
+        parameters = canonical(resolve(spec.job.parameter_values, shown))
+        return replace(
+            spec,
+            groups=tuple(
+                replace(group, configurations=_resolved(group.configurations, shown)) for group in spec.groups
+            ),
+            cluster=replace(spec.cluster, configurations=_resolved(spec.cluster.configurations, shown)),
+            job=replace(spec.job, parameters=parameters),
+        )
 
     def _known(self, selector: str) -> Setting:
         try:
@@ -189,9 +175,13 @@ class Space:
             ) from None
 
 
-def _with(group: NodeGroup, name: str, value: Value) -> NodeGroup:
-    if name == INST_TYPE:
-        return replace(group, inst_type=str(value))
-    if name == REPLICAS:
-        return replace(group, count=int(value))
-    raise ValueError(f"{name} is not a field of a node group")
+def _resolved(configured: tuple[Configuration, ...], shown: Mapping[str, Value]) -> tuple[Configuration, ...]:
+    """Configurations with the references in their properties filled; the service's JSON keeps them what they are."""
+    return tuple(
+        replace(
+            one,
+            properties=tuple((name, text_of(resolve(text, shown))) for name, text in one.properties),
+            configurations=_resolved(one.configurations, shown),
+        )
+        for one in configured
+    )

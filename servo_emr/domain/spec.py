@@ -7,12 +7,14 @@ JSON form from which a run's identity is taken.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from servo_emr.domain.cluster import ClusterSpec, Market, NodeGroup, Role
+from servo_emr.domain.documents import canonical, from_plain, plain
 
 __all__ = [
     "ClusterSpec",
@@ -28,6 +30,7 @@ __all__ = [
     "canonical",
     "new_run_id",
     "of_repeat",
+    "plain",
     "spec_from_json",
 ]
 
@@ -35,41 +38,6 @@ RUN_TEMPLATE = "{run}"
 """Stands in a step's argv for the URI of the run's own folder; filled when the request is made."""
 
 _RUN_ID = re.compile(r"[0-9]{8}t[0-9]{6}-[0-9a-f]{8}")
-
-
-class Role(enum.StrEnum):
-    """The three kinds of node of a cluster; the value is the component's name in servox."""
-
-    PRIMARY = "primary"
-    CORE = "core"
-    TASK = "task"
-
-
-class Market(enum.StrEnum):
-    """How nodes are bought."""
-
-    ON_DEMAND = "on-demand"
-    SPOT = "spot"
-
-
-@dataclass(frozen=True)
-class NodeGroup:
-    """`count` nodes of one instance type in one role.
-
-    bid_usd is the most that is paid per hour for one on spot; None: the on-demand price.
-    """
-
-    role: Role
-    inst_type: str
-    count: int
-    market: Market = Market.ON_DEMAND
-    bid_usd: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.count < 0 or (self.role is Role.PRIMARY and self.count != 1):
-            raise ValueError(f"{self.role}: {self.count} nodes are not possible")
-        if self.bid_usd is not None and (self.market is not Market.SPOT or not self.bid_usd > 0):
-            raise ValueError(f"{self.role}: a bid of {self.bid_usd} is not possible on {self.market}")
 
 
 @dataclass(frozen=True)
@@ -83,19 +51,6 @@ class Step:
     argv: tuple[str, ...]
     measured: bool
     repeat: int = 1
-
-
-@dataclass(frozen=True)
-class ClusterSpec:
-    """What does not change from trial to trial."""
-
-    release_label: str
-    applications: tuple[str, ...] = ("Spark",)
-    subnet_ids: tuple[str, ...] = ()
-    service_role: str = "EMR_DefaultRole"
-    instance_profile: str = "EMR_EC2_DefaultRole"
-    log_uri: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +114,8 @@ class RunSpec:
         roles = [group.role for group in self.groups]
         if roles.count(Role.PRIMARY) != 1 or len(roles) != len(set(roles)):
             raise ValueError("a cluster has one primary node and at most one group per role")
+        if len({group.fleet is not None for group in self.groups}) > 1:
+            raise ValueError("the nodes of a cluster are all in groups, or all in fleets")
         if not any(step.measured for step in self.steps):
             raise ValueError("a run has at least one measured step")
         if {step.repeat for step in self.steps if step.measured} != set(range(1, self.job.repeats + 1)):
@@ -166,13 +123,23 @@ class RunSpec:
 
     @property
     def nodes(self) -> int:
-        """All nodes of the cluster, the primary included."""
-        return sum(group.count for group in self.groups)
+        """The most nodes that the cluster has, the primary included."""
+        return sum(group.most_nodes for group in self.groups)
+
+    @property
+    def fewest_nodes(self) -> int:
+        """The fewest nodes that it has: fleets may be made up of larger ones."""
+        return sum(group.fewest_nodes for group in self.groups)
 
     @property
     def inst_types(self) -> tuple[str, ...]:
-        """The instance types in use, each once, in the order of the groups."""
-        return tuple(dict.fromkeys(group.inst_type for group in self.groups if group.count))
+        """The instance types that it may have, each once, in the order of the groups."""
+        return tuple(dict.fromkeys(name for group in self.groups for name in group.inst_types))
+
+    @property
+    def fleets(self) -> bool:
+        """Whether its nodes are instance fleets and not instance groups."""
+        return any(group.fleet is not None for group in self.groups)
 
     def group(self, role: Role) -> NodeGroup | None:
         """The group of a role, or None when the cluster has none."""
@@ -231,19 +198,6 @@ def is_run_id(text: str) -> bool:
     return bool(_RUN_ID.fullmatch(text))
 
 
-def plain(value: Any) -> Any:
-    """A dataclass, tuple or enum as JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, enum.Enum):
-        return value.value
-    return value
-
-
 def spec_from_json(document: Mapping[str, Any]) -> RunSpec:
     """The RunSpec that `plain` made into a document.
 
@@ -251,30 +205,6 @@ def spec_from_json(document: Mapping[str, Any]) -> RunSpec:
         ValueError: it is of another version, or lacks a field.
     """
     try:
-        job = dict(document["job"])
-        job["metrics"] = tuple(MetricSpec(**metric) for metric in job["metrics"])
-        cluster = dict(document["cluster"])
-        cluster["applications"] = tuple(cluster["applications"])
-        cluster["subnet_ids"] = tuple(cluster["subnet_ids"])
-        cluster["tags"] = tuple((key, value) for key, value in cluster["tags"])
-        return RunSpec(
-            region=document["region"],
-            groups=tuple(_group(group) for group in document["groups"]),
-            cluster=ClusterSpec(**cluster),
-            job=JobSpec(**job),
-            steps=tuple(Step(**{**step, "argv": tuple(step["argv"])}) for step in document["steps"]),
-            bootstrap=tuple(document["bootstrap"]),
-            limits=LimitSpec(**document["limits"]),
-        )
-    except (KeyError, TypeError) as error:
+        return from_plain(RunSpec, document)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the spec cannot be read: {error}") from error
-
-
-def _group(document: Mapping[str, Any]) -> NodeGroup:
-    market = Market(document.get("market", Market.ON_DEMAND))  # records of the first version have none
-    return NodeGroup(**{**document, "role": Role(document["role"]), "market": market})
-
-
-def canonical(value: Any) -> str:
-    """`value` as JSON text that is equal for equal values."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

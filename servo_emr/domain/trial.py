@@ -19,7 +19,7 @@ from servo_emr.domain.spec import RunSpec, canonical
 
 __all__ = ["references", "resolve", "with_userdata"]
 
-_REFERENCE = re.compile(r"\{([a-z]+\.[a-z_]+|run_id)\}")
+_REFERENCE = re.compile(r"\{([a-z][a-z0-9_-]*\.[a-z][a-z0-9_]*|run_id)\}")
 _KEYS = ("parameters", "deadline_s", "max_cost_usd")
 _LARGEST = 256 * 1024
 """Characters of a job's parameters as JSON, when the optimizer has a say in them."""

@@ -6,7 +6,7 @@ volume has 15 GiB from emr-6.10.0 on and 10 GiB before, and is gp3 from emr-6.15
 
 from __future__ import annotations
 
-from servo_emr.domain.run import Volume
+from servo_emr.domain.cluster import RootVolume, Volume
 
 __all__ = ["root_volume"]
 
@@ -14,15 +14,16 @@ _LARGER_FROM = (6, 10, 0)
 _GP3_FROM = (6, 15, 0)
 
 
-def root_volume(release_label: str, gib: float | None = None) -> Volume:
-    """The root volume of an instance of that release; `gib` where somebody asked for a size.
+def root_volume(release_label: str, asked: RootVolume | None = None) -> Volume:
+    """The root volume of an instance of that release; `asked` is what was asked of it.
 
     Raises:
         ValueError: the label is none.
     """
     release = _version(release_label)
-    size = gib if gib is not None else (15.0 if release >= _LARGER_FROM else 10.0)
-    return Volume("gp3" if release >= _GP3_FROM else "gp2", size)
+    asked = asked or RootVolume()
+    size = asked.gib if asked.gib is not None else (15.0 if release >= _LARGER_FROM else 10.0)
+    return Volume("gp3" if release >= _GP3_FROM else "gp2", size, asked.iops, asked.throughput)
 
 
 def _version(release_label: str) -> tuple[int, ...]:

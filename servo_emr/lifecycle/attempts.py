@@ -25,7 +25,7 @@ RELAUNCHES = 3
 """So many launches beside the first may be made for one run."""
 _PASSING = (Reason.BOOTSTRAP, Reason.CAPACITY)
 _WITHOUT_NODES = (RunState.QUEUED, RunState.PROVISIONING)
-_OF_THE_CLUSTER = ("instances", "disturbed", "throttled", "repeat_seconds", "logs")
+_OF_THE_CLUSTER = ("instances", "disturbed", "realised", "throttled", "repeat_seconds", "logs")
 """Details that tell of one cluster, not of the run."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from servo_emr.domain.errors import Reason, RunError, failure
@@ -23,6 +24,7 @@ __all__ = [
     "like_runs",
     "nothing_to_report",
     "phases",
+    "realised",
     "repeat_seconds",
 ]
 
@@ -104,12 +106,26 @@ def disturbed(spec: RunSpec, usage: Usage, look: Observation) -> str:
     if added:
         words.append(f"{_nodes(added)} added after the cluster was ready")
     task = spec.group(Role.TASK)
-    if 0 < spec.nodes - len(before) <= (0 if task is None else task.count):
-        words.append(f"{len(before)} of {spec.nodes} nodes had come when the job ended")
+    if 0 < spec.fewest_nodes - len(before) <= (0 if task is None else task.fewest_nodes):
+        words.append(f"{len(before)} of {spec.fewest_nodes} nodes had come when the job ended")
     first = [row.timeline.created or 0.0 for row in before if row not in added]
     if first and (apart := max(first) - min(first)) > APART_S:
         words.append(f"provisioning was throttled: its nodes came {apart:.0f} s apart")
     return "; ".join(words)
+
+
+def realised(usage: Usage) -> str:
+    """What the nodes of each role really were, as their rows say: a fleet may be of other types and markets than asked
+    for."""
+    found: dict[str, Counter[str]] = {str(role): Counter() for role in Role}
+    for row in usage.rows:
+        if row.timeline.created is not None:
+            kind = f"{row.inst_type} {'spot' if is_spot(row) else 'on-demand'}"
+            found.setdefault(row.role or row.group, Counter())[kind] += 1
+    told = {
+        role: ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) for role, kinds in found.items()
+    }
+    return "; ".join(f"{role}: {kinds}" for role, kinds in told.items())
 
 
 def _nodes(rows: list[InstanceRow]) -> str:

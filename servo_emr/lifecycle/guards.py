@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from servo_emr.domain.errors import Censored, ConfigurationError, OperatorError, Reason, RunError, failure
 from servo_emr.domain.money import Estimate
 from servo_emr.domain.ports import Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
+from servo_emr.domain.spark import misfits, sized
 from servo_emr.domain.spec import RunSpec
 
-__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "possible", "so_far", "spent", "within_budget"]
+__all__ = ["JOB_GRACE_S", "Ceilings", "admit", "most_vcpus", "possible", "so_far", "spent", "within_budget"]
 
 JOB_GRACE_S = 300.0
 """How much longer than the limit on the cluster a step may run before we end it: the limit there comes first."""
@@ -33,17 +34,11 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
     if limits.vcpus is not None:
         unknown = [t for t in spec.inst_types if t not in preflight.vcpus]
         if unknown:
-            # What kept the question from being asked says who must act: a throttle passes by itself.
-            finding = next(iter(preflight.findings), None)
-            raise failure(
-                Reason.CREDENTIALS if finding is None else finding.reason,
-                f"emr.limits.vcpus is set, and the vCPUs of {', '.join(unknown)} could not be asked.",
-                remedy=(finding and finding.remedy) or "Allow elasticmapreduce:ListSupportedInstanceTypes.",
-                public="the vCPUs of an instance type are not known",
-            )
-        _within("vcpus", sum(preflight.vcpus[g.inst_type] * g.count for g in spec.groups if g.count), limits.vcpus)
+            raise _unsized("emr.limits.vcpus is set", f"the vCPUs of {', '.join(unknown)}", preflight)
+        _within("vcpus", most_vcpus(spec, preflight.vcpus), limits.vcpus)
     _within("cost_per_hour", estimate.ceiling_usd_per_hour, limits.cost_per_hour)
     warnings = [finding.message for finding in preflight.findings]
+    warnings += _spark_fits(spec, preflight)
     if limits.cost_per_run is not None:
         if estimate.floor_usd > limits.cost_per_run:
             raise ConfigurationError(
@@ -59,6 +54,44 @@ def admit(spec: RunSpec, preflight: Preflight, estimate: Estimate) -> list[str]:
                 f"{limits.cost_per_run:.4f}: the run may be stopped"
             )
     return warnings
+
+
+def most_vcpus(spec: RunSpec, vcpus: Mapping[str, int]) -> int:
+    """The vCPUs that the cluster has at most; `vcpus` are those of each type that it may have."""
+    return sum(max(vcpus[t] * sum(g.nodes_of(t)) for t in g.inst_types) for g in spec.groups if g.count)
+
+
+def _spark_fits(spec: RunSpec, preflight: Preflight) -> list[str]:
+    """Refuses executors that no worker can hold; what is worth a warning is returned.
+
+    Raises:
+        ConfigurationError: with the arithmetic.
+        RunError: executors are to be sized, and the types' memory could not be asked.
+    """
+    unknown = [name for name in spec.inst_types if name not in preflight.sizes]
+    if spec.cluster.spark_auto and unknown:
+        raise _unsized("emr.cluster.spark is auto", f"the memory of {', '.join(unknown)}", preflight)
+    wrong, mind = misfits(sized(spec, preflight.sizes), preflight.sizes)
+    if wrong:
+        raise ConfigurationError(
+            f"Spark does not fit: {'; '.join(wrong)}.",
+            Reason.OUT_OF_MEMORY if "MiB" in wrong[0] else Reason.OUT_OF_BOUNDS,
+            remedy="Ask for less, for larger nodes, or set emr.cluster.spark: auto, which sizes them for each run.",
+            public="Spark's settings do not fit the nodes",
+        )
+    return mind
+
+
+def _unsized(why: str, what: str, preflight: Preflight) -> RunError:
+    """The refusal of a spec whose types' sizes are needed. What kept the question from being asked says who must act:
+    a throttle passes by itself."""
+    finding = next(iter(preflight.findings), None)
+    return failure(
+        Reason.CREDENTIALS if finding is None else finding.reason,
+        f"{why}, and {what} could not be asked.",
+        remedy=(finding and finding.remedy) or "Allow elasticmapreduce:ListSupportedInstanceTypes.",
+        public="the size of an instance type is not known",
+    )
 
 
 def possible(preflight: Preflight) -> None:

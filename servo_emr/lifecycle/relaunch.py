@@ -95,7 +95,9 @@ class Relaunch:
 
     async def _goes_on(self, spec: RunSpec, key: RunKey, diary: Diary, settled: Settled) -> None:
         number = len(diary.record.attempts) + 1
-        subnet_id, following = (subnet_of(spec.cluster.subnet_ids, key.run_id, number + n) for n in (0, 1))
+        # Of fleets EMR chooses the subnet: none is known to have had no luck, and all are asked again.
+        subnet_ids = () if spec.fleets else spec.cluster.subnet_ids
+        subnet_id, following = (subnet_of(subnet_ids, key.run_id, number + n) for n in (0, 1))
         reason = diary.record.given_up["reason"]
         self._warn(f"launch {number} of {key.run_id} came to nothing ({reason}): another, {following or 'as before'}")
         diary.record = next_attempt(diary.record, subnet_id, settled, self._clock.now())

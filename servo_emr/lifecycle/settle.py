@@ -14,7 +14,7 @@ from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
 from servo_emr.domain.run import JobEvidence, Observation, RunState, Usage
 from servo_emr.domain.spec import Role, RunSpec, plain
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import BUILT_IN, disturbed, figures, phases, repeat_seconds
+from servo_emr.lifecycle.figures import BUILT_IN, disturbed, figures, phases, realised, repeat_seconds
 from servo_emr.lifecycle.guards import so_far
 
 __all__ = ["Settle", "Settled"]
@@ -80,6 +80,7 @@ class Settle:
         if usage is not None:
             words = (record.details.get("throttled"), disturbed(spec, usage, look))
             details |= {"instances": plain(usage.rows), "disturbed": "; ".join(filter(None, words))}
+            details |= {"realised": realised(usage)} if spec.fleets else {}
         if spec.job.repeats > 1:
             details["repeat_seconds"] = repeat_seconds(spec, look)
         if record.given_up or (record.decided and record.verdict not in (Verdict.SUCCEEDED, Verdict.ABORTED)):
@@ -119,10 +120,10 @@ class Settle:
             return usage, None
         few = ""
         if _unlisted(usage, spec, look):
-            few = f"EMR lists {_created(usage)} of {spec.nodes} instances"
+            few = f"EMR lists {_created(usage)} of {spec.fewest_nodes} instances"
             self._warn(f"{few} of {handle.cluster_id}")
             # Of task nodes some may never come; without the others no step begins.
-            if _created(usage) < sum(group.count for group in spec.groups if group.role is not Role.TASK):
+            if _created(usage) < sum(group.fewest_nodes for group in spec.groups if group.role is not Role.TASK):
                 return usage, None
         try:
             quote = await self._book.quote(spec) if prices is None else Quote.from_json(prices)
@@ -189,4 +190,4 @@ def _created(usage: Usage) -> int:
 def _unlisted(usage: Usage, spec: RunSpec, look: Observation) -> bool:
     """Whether fewer instances are listed than the cluster must have had: its steps ran."""
     ran = any(step.timeline.ready is not None for step in look.steps)
-    return ran and _created(usage) < spec.nodes
+    return ran and _created(usage) < spec.fewest_nodes

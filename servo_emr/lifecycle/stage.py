@@ -13,6 +13,7 @@ from servo_emr.domain.money import Estimate, Quote
 from servo_emr.domain.ports import Clock, LaunchTarget, Preflight, PriceBook, Workspace
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.settings import Space, Value
+from servo_emr.domain.spark import sized
 from servo_emr.domain.spec import RunSpec
 from servo_emr.domain.trial import with_userdata
 from servo_emr.lifecycle.figures import expected_provisioning, expected_seconds
@@ -43,8 +44,10 @@ class Appraisal:
     refusal: RunError | None
 
     def launchable(self, spec: RunSpec) -> RunSpec:
-        """The spec in those of its subnets that will do: what a launch asks for, and what `plan` shows."""
-        return replace(spec, cluster=replace(spec.cluster, subnet_ids=self.preflight.subnet_ids))
+        """The spec in those of its subnets that will do, with Spark's executors sized where that is asked for: what a
+        launch asks for, and what `plan` shows."""
+        fitted = sized(spec, self.preflight.sizes) if self.refusal is None else spec
+        return replace(fitted, cluster=replace(fitted.cluster, subnet_ids=self.preflight.subnet_ids))
 
 
 class Stage:

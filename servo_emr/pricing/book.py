@@ -12,7 +12,7 @@ from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.money import Cost, Estimate, Quote
 from servo_emr.domain.ports import Clock, PriceSource, SpotSource
 from servo_emr.domain.run import Usage
-from servo_emr.domain.spec import Market, RunSpec
+from servo_emr.domain.spec import RunSpec
 from servo_emr.domain.volumes import root_volume
 from servo_emr.pricing.bill import Tariff, total, volumes_of
 from servo_emr.pricing.estimate import appraise, most_usd
@@ -20,7 +20,7 @@ from servo_emr.pricing.lives import Interval, Lives, lives
 from servo_emr.pricing.pools import Pools
 from servo_emr.pricing.sources import Sources, StoragePin
 from servo_emr.pricing.spot import Steps
-from servo_emr.pricing.storage import default_volumes, guessed_volumes, kinds_by_default
+from servo_emr.pricing.storage import guessed_volumes, volumes_for
 
 __all__ = ["RateBook"]
 
@@ -61,19 +61,20 @@ class RateBook:
         Raises:
             OperatorError: operator/price: there is no price for something, or a source gave what is none.
         """
-        needed = {root_volume(spec.cluster.release_label).kind, *kinds_by_default(spec.inst_types)}
+        needed = {root_volume(spec.cluster.release_label).kind}
+        # Raises for a type whose disks are not known: before the launch, not after.
+        needed |= {v.kind for group in spec.groups for name in group.inst_types for v in volumes_for(group, name)}
         asked = await self._sources.ask(spec.region, spec.inst_types, needed, _COMMON_KINDS)
-        for inst_type in spec.inst_types:
-            default_volumes(inst_type)  # raises for a type whose disks are not known: before the launch, not after
-        bought = [group for group in spec.groups if group.count and group.market is Market.SPOT]
-        inst_types = tuple(dict.fromkeys(group.inst_type for group in bought))
+        bought = [(group, name) for group in spec.groups if group.on_spot for name in group.inst_types]
+        inst_types = tuple(dict.fromkeys(name for _, name in bought))
         spot = await self._pools.dearest(spec.region, inst_types, self._clock.now()) if inst_types else {}
-        notes = [*asked.notes, *guessed_volumes(spec.inst_types)]
+        by_default = [name for group in spec.groups if group.volumes is None for name in group.inst_types]
+        notes = [*asked.notes, *guessed_volumes(by_default)]
         quote = Quote(spec.region, asked.rates, asked.storage, spot)
-        for group in bought:
-            price, most = spot[group.inst_type], most_usd(group, quote)
+        for group, name in bought:
+            price, most = spot[name], most_usd(group, name, quote)
             if price > most:
-                notes.append(f"{group.role}: {group.inst_type} on spot is at {price:g} USD per hour, above {most:g}")
+                notes.append(f"{group.role}: {name} on spot is at {price:g} USD per hour, above {most:g}")
         return dataclasses.replace(quote, notes=tuple(notes))
 
     def estimate(self, spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:

@@ -6,15 +6,16 @@ Pure. Who expects it, and whether a figure is within the limits, is not known he
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from servo_emr.domain.cluster import TimeoutAction
 from servo_emr.domain.money import Estimate, Quote
 from servo_emr.domain.run import TEARDOWN_S
-from servo_emr.domain.spec import Market, NodeGroup, Role, RunSpec
+from servo_emr.domain.spec import NodeGroup, Role, RunSpec
 from servo_emr.domain.volumes import root_volume
 from servo_emr.pricing.basis import basis
 from servo_emr.pricing.lives import FLOOR_S
-from servo_emr.pricing.storage import default_volumes, usd_per_hour
+from servo_emr.pricing.storage import usd_per_hour, volumes_for
 
 __all__ = ["appraise", "most_usd"]
 
@@ -23,12 +24,13 @@ _HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class _GroupRate:
-    """USD per hour of all nodes of one group, by part; `ec2_most` takes spot at the most that may be paid."""
+    """USD per hour of all nodes of one group, by part; `most` is all of it at the most that may be paid: spot at its
+    bid, and a fleet of the dearest types that it may be of."""
 
     ec2: float
-    ec2_most: float
     fee: float
     ebs: float
+    most: float
 
 
 def appraise(spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
@@ -49,7 +51,7 @@ def appraise(spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
     fee = math.fsum(rate.fee for rate in rates.values())
     ebs = math.fsum(rate.ebs for rate in rates.values())
     hourly = ec2 + fee + ebs
-    ceiling = math.fsum(rate.ec2_most for rate in rates.values()) + fee + ebs
+    ceiling = math.fsum(rate.most for rate in rates.values())
     primary = rates[Role.PRIMARY]
     likely_s = provisioning_s + job.repeats * job.expected_s + TEARDOWN_S
     longest = job.timeout_s if limits.deadline_s is None else min(job.timeout_s, limits.deadline_s)
@@ -70,35 +72,53 @@ def appraise(spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
     )
 
 
-def most_usd(group: NodeGroup, quote: Quote) -> float:
-    """The most that EC2 takes per hour for one node of a group: the bid, else the on-demand price."""
-    on_demand = quote.rates[group.inst_type].ec2
-    return on_demand if group.bid_usd is None else group.bid_usd
+def most_usd(group: NodeGroup, inst_type: str, quote: Quote) -> float:
+    """The most that EC2 takes per hour for one spot node of a group: the bid, else the on-demand price."""
+    return group.bid(inst_type, quote.rates[inst_type].ec2)
 
 
 def _group_rate(spec: RunSpec, quote: Quote, group: NodeGroup) -> _GroupRate:
     if not group.count:
         return _GroupRate(0.0, 0.0, 0.0, 0.0)
-    rate, most = quote.rates[group.inst_type], most_usd(group, quote)
-    # A spot node that would cost more than its bid is not given: nobody pays more than the bid.
-    expected = min(quote.spot[group.inst_type], most) if group.market is Market.SPOT else rate.ec2
-    root = root_volume(spec.cluster.release_label)
-    disks = usd_per_hour((root, *default_volumes(group.inst_type)), quote.storage)
-    return _GroupRate(expected * group.count, most * group.count, rate.fee * group.count, disks * group.count)
+    options = [_if_of(spec, quote, group, inst_type) for inst_type in group.inst_types]
+    # Expected is the type that was asked for; what a fleet may come to instead is within its most.
+    return replace(options[0], most=max(option.most for option in options))
+
+
+def _if_of(spec: RunSpec, quote: Quote, group: NodeGroup, inst_type: str) -> _GroupRate:
+    """The rate of a group when all its nodes are of that type."""
+    rate = quote.rates[inst_type]
+    on_demand, spot = group.nodes_of(inst_type)
+    nodes = on_demand + spot
+    expected, most = rate.ec2 * on_demand, rate.ec2 * on_demand
+    if spot:
+        bid = most_usd(group, inst_type, quote)
+        # A spot node that would cost more than its bid is not given: nobody pays more than the bid.
+        expected += min(quote.spot[inst_type], bid) * spot
+        most += (max(bid, rate.ec2) if _may_switch(group) else bid) * spot
+    root = root_volume(spec.cluster.release_label, spec.cluster.root_volume)
+    disks = usd_per_hour((root, *volumes_for(group, inst_type)), quote.storage) * nodes
+    fee = rate.fee * nodes
+    return _GroupRate(expected, fee, disks, math.fsum((most, fee, disks)))
+
+
+def _may_switch(group: NodeGroup) -> bool:
+    """Whether EMR may buy on demand what was asked for on spot."""
+    return group.fleet is not None and group.fleet.timeout_action is TimeoutAction.SWITCH_TO_ON_DEMAND
 
 
 def _basis(spec: RunSpec, quote: Quote, provisioning: str, longest: float) -> str:
     used = [group for group in spec.groups if group.count]
     markets = [
         phrase
-        for market, phrase in (
-            (Market.ON_DEMAND, "on-demand"),
-            (Market.SPOT, "spot at the present price of the dearest zone"),
+        for bought, phrase in (
+            (any(group.units[0] for group in used), "on-demand"),
+            (any(group.on_spot for group in used), "spot at the present price of the dearest zone"),
         )
-        if any(group.market is market for group in used)
+        if bought
     ]
     kinds = {root_volume(spec.cluster.release_label).kind} | {
-        volume.kind for group in used for volume in default_volumes(group.inst_type)
+        volume.kind for group in used for name in group.inst_types for volume in volumes_for(group, name)
     }
     prices = basis(
         spec.region,

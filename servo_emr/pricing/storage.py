@@ -10,17 +10,17 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+from servo_emr.domain.cluster import NodeGroup, Volume
 from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.money import StorageRate
-from servo_emr.domain.run import Volume
 
 __all__ = [
     "DEFAULT_KIND",
     "default_volumes",
     "guessed_volumes",
     "has_instance_store",
-    "kinds_by_default",
     "usd_per_hour",
+    "volumes_for",
 ]
 
 DEFAULT_KIND = "gp2"
@@ -89,9 +89,13 @@ def default_volumes(inst_type: str) -> tuple[Volume, ...]:
     return (Volume(DEFAULT_KIND, gib),) * count
 
 
-def kinds_by_default(inst_types: Iterable[str]) -> set[str]:
-    """The kinds of volume, the root aside, that instances of these types get."""
-    return {DEFAULT_KIND} if not all(map(has_instance_store, inst_types)) else set()
+def volumes_for(group: NodeGroup, inst_type: str) -> tuple[Volume, ...]:
+    """The volumes beside the root of a group's node of that type: those that were asked for, else the default ones.
+
+    Raises:
+        OperatorError: operator/price: the default ones are not known.
+    """
+    return default_volumes(inst_type) if group.volumes is None else group.volumes
 
 
 def guessed_volumes(inst_types: Iterable[str]) -> list[str]:

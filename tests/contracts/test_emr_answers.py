@@ -68,12 +68,10 @@ UNHEARD = {
 
 # Members that the model has and this emulator never answers, with all that is in them.
 UNTOLD = {
-    "DescribeCluster.Cluster.LogEncryptionKmsKeyId",
     "DescribeCluster.Cluster.RequestedAmiVersion",
     "DescribeCluster.Cluster.RunningAmiVersion",
     "DescribeCluster.Cluster.Applications[].Version",
     "DescribeCluster.Cluster.Applications[].AdditionalInfo",
-    "DescribeCluster.Cluster.SecurityConfiguration",
     "DescribeCluster.Cluster.KerberosAttributes",
     "DescribeCluster.Cluster.OutpostArn",
     "DescribeCluster.Cluster.PlacementGroups[]",
@@ -159,7 +157,7 @@ def launch(emulator: EmulatorProcess, emr: Any) -> list[str]:
         Applications=[{"Name": "Spark", "Args": ["x"]}], AutoTerminationPolicy={"IdleTimeout": 7200},
         CustomAmiId="ami-0", RepoUpgradeOnBoot="NONE", OSReleaseLabel="2.0", EbsRootVolumeSize=20,
         EbsRootVolumeIops=3000, EbsRootVolumeThroughput=125, ScaleDownBehavior="TERMINATE_AT_TASK_COMPLETION",
-        AutoScalingRole="EMR_AutoScaling_DefaultRole",
+        AutoScalingRole="EMR_AutoScaling_DefaultRole", SecurityConfiguration="tls", LogEncryptionKmsKeyId="k",
         BootstrapActions=[{"Name": "b", "ScriptBootstrapAction": {"Path": "s3://b/x.sh", "Args": ["y"]}}],
     )  # fmt: skip
     reservation = {"UsageStrategy": "use-capacity-reservations-first", "CapacityReservationPreference": "open",

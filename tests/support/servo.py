@@ -69,7 +69,7 @@ def write_configuration(folder: Path, changes: Mapping[str, Any] | None = None) 
 
 
 def command(
-    program: str, *arguments: str, folder: Path, environment: Mapping[str, str]
+    program: str, *arguments: str, folder: Path, environment: Mapping[str, str], patience: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Runs `servo` or `servo-emr` to its end."""
     return subprocess.run(
@@ -79,7 +79,7 @@ def command(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
 

@@ -12,6 +12,7 @@ from servo_emr.cli.runs import row
 from servo_emr.cli.show import page
 from servo_emr.cli.tables import table
 from servo_emr.cli.timeline import Span, drawing, spans
+from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.errors import RunError, UsageError, Verdict
 from servo_emr.domain.run import RunRecord, RunState, StepLook, StepState, Timeline
 from servo_emr.domain.spec import plain
@@ -171,14 +172,15 @@ def test_where_there_is_no_room_for_bars_the_times_are_left() -> None:
 
 
 def test_a_page_holds_steps_attempts_and_disturbance() -> None:
-    attempts = [
-        {"cluster_id": "j-1", "reason": "environment/capacity", "cost_usd": 0.01, "began_at": 1000.0},
-        {"cluster_id": "j-2", "reason": None, "cost_usd": 0.5, "began_at": 1500.0},
-    ]
-    text = page(replace(LIFE, details={"attempts": attempts, "disturbed": "1 node lost"}), 80)
+    attempt = Attempt(1, "j-1", "subnet-a", 1000.0, 1300.0, "environment/capacity", "none to be had", 0.01)
+    told = {"disturbed": "1 node lost", "realised": "primary: 1 m5.xlarge on-demand"}
+    text = page(replace(LIFE, attempts=(attempt,), details=told), 80)
     assert "notebook 2  failed" in text
-    (first,) = [line.split() for line in text.splitlines() if line.startswith("  j-1")]
-    assert first == ["j-1", "environment/capacity", "0.0100", "1970-01-01", "00:16:40"]
+    assert "Nodes were" in text and text.count("primary: 1 m5.xlarge on-demand") == 1
+    _, _, launches = text.partition("Earlier launches\n")
+    assert launches.splitlines()[1].split() == [
+        *("1", "1970-01-01", "00:16:40", "subnet-a", "environment/capacity", "0.0100", "j-1")
+    ]
     assert text.endswith("Mind: disturbed: 1 node lost")
     assert max(map(len, text.splitlines())) <= 80
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from servo_emr.aws.door import Door
 from servo_emr.aws.ec2 import Ec2Target, gunzip_tail
 from servo_emr.cli.settings_file import load
+from servo_emr.domain.cluster import Fleet
 from servo_emr.domain.spec import ClusterSpec, Market, NodeGroup, Role, RunKey, RunSpec
 from servo_emr.notebook.step import argv, bootstrap
 from tests.support.samples import KEY, SPEC
@@ -48,6 +49,22 @@ def test_the_sample_configurations_request_is_the_one_in_the_docs() -> None:
     request = TARGET.request(spec, key)
     check_by_the_model(request)
     assert request == json.loads((ROOT / "docs" / "runjobflow.json").read_text())
+
+
+@pytest.mark.parametrize("fleet", [None, Fleet()], ids=["groups", "fleets"])
+def test_attempts_with_groups_go_to_one_subnet_after_the_other_and_fleets_have_them_all(fleet: Fleet | None) -> None:
+    subnets = ("subnet-a", "subnet-b", "subnet-c")
+    spec = replace(
+        SPEC,
+        groups=tuple(replace(group, fleet=fleet) for group in SPEC.groups),
+        cluster=replace(SPEC.cluster, subnet_ids=subnets),
+    )
+    asked = [TARGET.request(spec, KEY, attempt)["Instances"] for attempt in (1, 2, 3, 4)]
+    if fleet is None:
+        assert {one["Ec2SubnetId"] for one in asked[:3]} == set(subnets)
+        assert asked[3] == asked[0]
+    else:
+        assert [one["Ec2SubnetIds"] for one in asked] == [list(subnets)] * 4
 
 
 specs = st.builds(
@@ -80,7 +97,7 @@ specs = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(specs, st.from_regex(r"\A[0-9]{8}t[0-9]{6}-[0-9a-f]{8}\Z"))
 def test_every_request_is_valid_by_the_services_model_and_depends_on_nothing_but_its_arguments(
     spec: RunSpec, run_id: str

@@ -51,6 +51,8 @@ def test_what_is_said_without_words_of_its_own_passes_on_what_another_message_sa
         # the edge: an exception that nobody expected, or one of ours told again
         "answers.py: translated",
         "cli/cycle.py: _run_of",
+        # what is wrong with a file of another tool, behind the file's name
+        "cli/import_file.py: import_file",
         "lifecycle/course.py: defect",
         "lifecycle/measure.py: _once",
         "lifecycle/measure.py: _error_of",

@@ -29,8 +29,10 @@ MOST = replace(
     notebook="s3://acme-notebooks/a/etl.ipynb",
     log_uri="s3://acme-logs/emr/",
     wheels="s3://acme-servo/wheels",
+    bootstrap=("s3://acme-servo/certificates.sh",),
     live_prices=True,
     spot=True,
+    images=True,
 )
 CALLS = ("call", "call_once", "pages")
 MANAGED_POLICY_LIMIT = 6144
@@ -103,6 +105,7 @@ def test_the_documents_are_such_as_iam_takes(facts: Facts) -> None:
 def test_no_action_is_a_pattern_and_everything_is_granted_only_where_amazon_knows_nothing_narrower() -> None:
     wide = {action for one in servo_policy(MOST)["Statement"] if one["Resource"] == ["*"] for action in one["Action"]}
     assert wide == {
+        "ec2:DescribeImages",
         "ec2:DescribeInstanceTypeOfferings",
         "ec2:DescribeSpotPriceHistory",
         "ec2:DescribeSubnets",
@@ -149,7 +152,7 @@ def test_objects_are_read_and_written_only_where_the_configuration_says() -> Non
         "arn:aws:s3:::acme-servo/nightly/*",
     ]
     assert listed(document) == {
-        "arn:aws:s3:::acme-servo": ["nightly", "nightly/*"],
+        "arn:aws:s3:::acme-servo": ["nightly", "nightly/*", "wheels", "wheels/*"],
         "arn:aws:s3:::acme-notebooks": ["a/etl.ipynb"],
         "arn:aws:s3:::acme-logs": ["emr", "emr/*"],
     }
@@ -177,6 +180,7 @@ def test_only_what_the_configuration_uses_is_granted() -> None:
     assert actions(servo_policy(MOST)) - actions(servo_policy(LEAST)) == {
         "pricing:GetProducts",
         "ec2:DescribeSpotPriceHistory",
+        "ec2:DescribeImages",
     }
     assert [one["Sid"] for one in nodes_policy(LEAST)["Statement"]] == ["ReadRuns", "WriteResults", "ListRuns"]
 
@@ -189,6 +193,7 @@ def test_a_node_writes_results_and_logs_but_nothing_that_another_run_would_execu
         "arn:aws:s3:::acme-servo/nightly/runs/*/result*.json",
     ]
     assert statement(document, "WriteLogs")["Resource"] == ["arn:aws:s3:::acme-logs/emr/*"]
+    assert statement(document, "ReadBootstrapActions")["Resource"] == ["arn:aws:s3:::acme-servo/certificates.sh"]
     assert statement(document, "ReadWheels")["Resource"] == ["arn:aws:s3:::acme-servo/wheels/*"]
 
 

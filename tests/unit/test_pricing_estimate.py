@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from servo_emr.domain.cluster import Disk, Fleet, FleetType, RootVolume, TimeoutAction, Volume
 from servo_emr.domain.money import Estimate, Quote
 from servo_emr.domain.spec import Market, Role, RunSpec
 from servo_emr.pricing.estimate import appraise
@@ -115,3 +116,39 @@ def test_an_estimate_leaves_an_empty_group_out_and_names_what_it_assumed() -> No
 def test_an_estimate_of_no_time_is_refused(provisioning: float, job: float) -> None:
     with pytest.raises(ValueError, match="no estimate"):
         appraise(spec("m5.xlarge", expected_s=job), QUOTE, provisioning)
+
+
+def test_a_fleet_is_estimated_as_asked_for_and_limited_as_the_dearest_that_it_may_become() -> None:
+    """4 units of m5.xlarge (0.192 + 0.048 a node), one of them on demand, on spot else (0.07); or r5.2xlarge
+    (0.504 + 0.126, on spot 0.2), which counts 3 units: one on demand, one on spot for the three others."""
+    fleet = Fleet(
+        types=(FleetType("r5.2xlarge", weight=3), FleetType("m5.xlarge", bid_percent=50.0)),
+        alternatives=("r5.2xlarge",),
+        on_demand=1,
+        timeout_action=TimeoutAction.SWITCH_TO_ON_DEMAND,
+    )
+    disks_ = (Disk(Volume("gp3", 72.0)),)
+    primary = dataclasses.replace(group(Role.PRIMARY, "m5.xlarge"), disks=disks_, fleet=Fleet())
+    core = dataclasses.replace(group(Role.CORE, "m5.xlarge", 4, Market.SPOT), disks=disks_, fleet=fleet)
+    asked = spec(primary, core)
+    disks = (72.0 + 15.0) * GP3.gib_month / 720
+    found = appraise(asked, QUOTE, 420.0)
+    assert found.ec2_usd_per_hour == pytest.approx(0.192 + 0.192 + 3 * 0.07)
+    assert found.fee_usd_per_hour == pytest.approx(5 * 0.048)
+    assert found.ebs_usd_per_hour == pytest.approx(5 * disks)
+    # Switched to on demand: 4 x 0.24 = 0.96 of the small ones, 2 x 0.63 = 1.26 of the large ones.
+    assert found.ceiling_usd_per_hour == pytest.approx(0.24 + disks + 1.26 + 2 * disks)
+    assert (asked.nodes, asked.fewest_nodes) == (5, 3)
+    assert asked.inst_types == ("m5.xlarge", "r5.2xlarge")
+    # Ended instead of switched: spot at its bid, half of 0.192, is the most: 1 x 0.24 + 3 x 0.144 of the small ones.
+    ended = dataclasses.replace(fleet, timeout_action=TimeoutAction.TERMINATE_CLUSTER, alternatives=())
+    cheaper = appraise(spec(primary, dataclasses.replace(core, fleet=ended)), QUOTE, 420.0)
+    assert cheaper.ceiling_usd_per_hour == pytest.approx(0.24 + disks + 0.24 + 3 * (0.096 + 0.048) + 4 * disks)
+    assert cheaper.usd_per_hour == pytest.approx(found.usd_per_hour)
+
+
+def test_a_root_volume_that_was_asked_for_is_priced() -> None:
+    plain = spec("m5.xlarge")
+    larger = dataclasses.replace(plain, cluster=dataclasses.replace(plain.cluster, root_volume=RootVolume(gib=735)))
+    more = appraise(larger, QUOTE, 420.0).ebs_usd_per_hour - appraise(plain, QUOTE, 420.0).ebs_usd_per_hour
+    assert more == pytest.approx(720 * GP3.gib_month / 720)

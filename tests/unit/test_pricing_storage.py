@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from servo_emr.domain.cluster import Disk
 from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.run import Volume
+from servo_emr.domain.spec import NodeGroup, Role
 from servo_emr.pricing.storage import (
     default_volumes,
     guessed_volumes,
     has_instance_store,
-    kinds_by_default,
     usd_per_hour,
+    volumes_for,
 )
 from servo_emr.pricing.table import TablePrices
 from tests.support.prices import GP2, GP3, storage
@@ -88,9 +92,13 @@ def test_every_type_of_the_packaged_table_has_disks_of_its_own_or_default_volume
     assert refused == {"metal", "medium"}
 
 
-def test_the_kinds_that_types_need_follow_their_volumes() -> None:
-    assert kinds_by_default(["m5d.xlarge", "i3.xlarge"]) == set()
-    assert kinds_by_default(["m5d.xlarge", "m5.xlarge"]) == {"gp2"}
+def test_a_groups_own_volumes_take_the_place_of_the_default_ones() -> None:
+    group = NodeGroup(Role.CORE, "m5.xlarge", 2)
+    assert volumes_for(group, "m5.xlarge") == default_volumes("m5.xlarge")
+    assert volumes_for(group, "m5d.xlarge") == ()
+    asked = (Volume("gp3", 100.0, 4000, 250),)
+    assert volumes_for(replace(group, disks=(Disk(asked[0]),)), "m5.xlarge") == asked
+    assert volumes_for(replace(group, disks=()), "q1.unknown") == ()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from servo_emr.aws.ec2_model import CAUSES
 from servo_emr.domain.attempt import subnet_of
+from servo_emr.domain.cluster import Fleet
 from servo_emr.domain.errors import Reason, Verdict, failure
 from servo_emr.domain.run import RunRecord, RunState, StepState
 from tests.support.measuring import Fate, World
@@ -46,6 +48,21 @@ async def test_a_launch_that_comes_to_nothing_is_followed_by_another_in_the_next
     assert any(warning.startswith("launched 2 times") for warning in record.warnings)
     assert record.metrics["duration"] == pytest.approx(1860.0)
     assert record.metrics["cost"] == pytest.approx((record.cost or {})["billed_usd"] - attempt.usd)
+
+
+async def test_fleets_that_time_out_are_launched_again_in_all_their_subnets() -> None:
+    """EMR chooses among them: none is known to have had no luck."""
+    fleets = replace(PLACED, groups=tuple(replace(group, fleet=Fleet()) for group in PLACED.groups))
+    timed_out = Script(provisioned=NEVER, ready=NEVER, breaks=360.0, end_reason=CAUSES["INSTANCE_FLEET_TIMEOUT"])
+    world = placed(World(first=(timed_out,)))
+    outcome = await world.run(fleets)
+    assert outcome.error is None
+    (record,) = world.check_that_all_is_settled()
+    (attempt,) = record.attempts
+    assert (attempt.reason, attempt.subnet_id) == (Reason.CAPACITY, None)
+    assert record.details["realised"].startswith("primary: ")
+    (told,) = [warning for warning in record.warnings if warning.startswith("launched 2 times")]
+    assert "before the last: environment/capacity; " in told
 
 
 async def test_four_launches_are_made_and_no_more_and_the_last_line_counts_them_all() -> None:

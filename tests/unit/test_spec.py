@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servo_emr.domain.spec import NodeGroup, Role, RunKey, Step, canonical, is_run_id, new_run_id, plain
+from servo_emr.domain.spec import NodeGroup, Role, RunKey, Step, canonical, is_run_id, new_run_id, plain, spec_from_json
 from tests.support.samples import KEY, RUN_ID, SPEC, WORKSPACE
 
 json_values = st.recursive(
@@ -96,6 +96,18 @@ def test_nodes_and_types_are_those_of_the_groups_that_have_nodes() -> None:
     assert SPEC.group(Role.TASK) is None
 
 
+def test_a_spec_of_an_older_version_is_read_with_what_it_did_not_know_at_its_default() -> None:
+    document = json.loads(json.dumps(plain(SPEC)))
+    for group in document["groups"]:
+        for name in ("market", "bid_usd", "disks", "ebs_optimized", "ami_id", "configurations", "fleet"):
+            del group[name]
+    document["cluster"] = {"release_label": "emr-7.1.0", "log_uri": SPEC.cluster.log_uri}
+    assert spec_from_json(document) == SPEC
+    for broken in ({}, {**document, "groups": None}, {**document, "unknown": 1}):
+        with pytest.raises(ValueError, match="the spec cannot be read"):
+            spec_from_json(broken)
+
+
 @given(json_values)
 def test_canonical_text_is_the_value_and_does_not_depend_on_the_order_of_keys(value: object) -> None:
     text = canonical(value)
@@ -117,5 +129,6 @@ def test_what_json_cannot_say_is_refused(value: object) -> None:
 def test_plain_values_hold_no_tuple_enum_or_dataclass() -> None:
     document = plain(SPEC)
     first = {"role": "primary", "inst_type": "m5.xlarge", "count": 1, "market": "on-demand", "bid_usd": None}
-    assert document["groups"][0] == first
+    assert first.items() <= document["groups"][0].items()
+    assert spec_from_json(json.loads(json.dumps(document))) == SPEC
     assert json.loads(json.dumps(document)) == document

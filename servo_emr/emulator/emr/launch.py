@@ -30,7 +30,8 @@ _BOOTSTRAP_LIMIT = 16
 # Given back by DescribeCluster and without effect here.
 _GIVEN_BACK = (
     "VisibleToAllUsers", "ScaleDownBehavior", "EbsRootVolumeSize", "EbsRootVolumeIops", "EbsRootVolumeThroughput",
-    "CustomAmiId", "RepoUpgradeOnBoot", "OSReleaseLabel", "AutoScalingRole",
+    "CustomAmiId", "RepoUpgradeOnBoot", "OSReleaseLabel", "AutoScalingRole", "SecurityConfiguration",
+    "LogEncryptionKmsKeyId",
 )  # fmt: skip
 _ACTED_ON = (
     "Name", "LogUri", "ReleaseLabel", "Instances", "Steps", "BootstrapActions", "Applications", "JobFlowRole",

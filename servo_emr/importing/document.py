@@ -1,0 +1,67 @@
+"""A definition as it was written: its values, and on which line each of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+__all__ = ["Source", "leaves", "read_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The values of a document and the line of each path, counted from 1. Paths are like `steps.0.name`."""
+
+    values: dict[str, Any]
+    lines: Mapping[str, int]
+
+    def line(self, path: str) -> int:
+        """The line of a path, or of the nearest thing around it."""
+        while path and path not in self.lines:
+            path = path.rpartition(".")[0]
+        return self.lines.get(path, 1)
+
+
+def read_source(text: str) -> Source:
+    """The document in a YAML or JSON text.
+
+    Raises:
+        ValueError: it is none, or no mapping.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"neither YAML nor JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict) or node is None:
+        raise ValueError("holds no mapping of keys")
+    return Source(values, dict(_lines(node, "")))
+
+
+def _lines(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = f"{path}.{key.value}".lstrip(".")
+            yield from _lines(value, place)
+            yield place, key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _lines(value, f"{path}.{number}".lstrip("."))
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a document that holds no other, with its path."""
+    items: Iterator[tuple[Any, Any]]
+    if isinstance(value, Mapping) and value:
+        items = iter(value.items())
+    elif isinstance(value, list) and value:
+        items = iter(enumerate(value))
+    else:
+        yield path, value
+        return
+    for key, inner in items:
+        yield from leaves(inner, f"{path}.{key}".lstrip("."))

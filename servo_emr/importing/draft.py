@@ -1,0 +1,52 @@
+"""What becomes of a definition: the section that is being written, and what is left behind with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["NO_STEPS", "Draft", "Left"]
+
+NO_STEPS = (
+    "the job is a notebook, which emr.job.notebook names: do in it what this step does, or in a bootstrap action what "
+    "only prepares the nodes"
+)
+
+
+@dataclass(frozen=True)
+class Left:
+    """One thing of the source that is not in the result as it was, by its path; `value` is what it said."""
+
+    path: str
+    value: Any
+    why: str
+
+
+@dataclass
+class Draft:
+    """The `emr:` section under way."""
+
+    emr: dict[str, Any] = field(default_factory=dict)
+    left: list[Left] = field(default_factory=list)
+
+    def put(self, path: str, value: Any) -> None:
+        """Sets a key by its dotted path; what has no value is not set."""
+        if value is None or value == [] or value == {}:
+            return
+        *parents, last = path.split(".")
+        inner = self.emr
+        for name in parents:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+
+    def leave(self, path: str, value: Any, why: str) -> None:
+        """Notes what could not be carried."""
+        self.left.append(Left(path, value, why))
+
+    def nodes(self, role: str, inst_type: str, count: int | None, where: str) -> None:
+        """The type and number of a role's nodes, each as the only one to be tried."""
+        self.put(f"components.{role}.inst_type", {"values": [inst_type], "value": inst_type})
+        if count is not None:
+            self.put(f"components.{role}.replicas", {"min": count, "max": count, "value": count})
+        more = "types" if count is None else "types and numbers"
+        self.leave(where, inst_type, f"carried, as the only one to be tried: add {more} to emr.components.{role}")
