@@ -15,6 +15,7 @@ from typing import Any
 
 from servo_emr.clock import SystemClock
 from servo_emr.domain.errors import Reason, Verdict
+from servo_emr.domain.intervals import measured_intervals
 from servo_emr.domain.ports import PriceBook
 from servo_emr.domain.run import (
     InstanceRow,
@@ -26,7 +27,6 @@ from servo_emr.domain.run import (
     Timeline,
     Usage,
     Volume,
-    measured_intervals,
 )
 from servo_emr.domain.settings import EnumBound, RangeBound, Setting, Space
 from servo_emr.domain.spec import RunSpec, new_run_id, plain
