@@ -161,15 +161,15 @@ async def test_a_servo_that_is_told_to_stop_while_a_success_ends_sees_it_ending_
 
 async def test_a_servo_that_stands_still_before_its_launch_ends_what_it_launched_after_somebody_else() -> None:
     world = World()
-    launch: Callable[[RunSpec, RunKey], Any] = world.target.submit
+    launch: Callable[[RunSpec, RunKey, int], Any] = world.target.submit
     second: list[Any] = []
 
-    async def stands_still(spec: RunSpec, key: RunKey) -> Handle:
+    async def stands_still(spec: RunSpec, key: RunKey, attempt: int = 1) -> Handle:
         if not second:
             second.append(None)
             await world.clock.sleep(200.0)
             second[0] = await world.run(cmd_uid="second")
-        handle: Handle = await launch(spec, key)
+        handle: Handle = await launch(spec, key, attempt)
         return handle
 
     world.target.submit = stands_still  # type: ignore[method-assign]
