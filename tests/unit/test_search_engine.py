@@ -283,3 +283,53 @@ def test_a_space_without_clusters_is_searched_by_its_settings() -> None:
         assert len(seen) < 40
     best = search.best(seen)
     assert best is not None and 80 <= float(best.settings["spark.partitions"]) <= 160
+
+
+def test_the_best_is_not_confirmed_for_ever_when_it_fails() -> None:
+    where = space(("m5.xlarge", 4))
+    search = Search(where, Objective(), PRICES, packaged())
+    best = ran(scales_well, where.current or {})
+    assert search.confirm([best]) is not None
+    failed = [Observation(best.settings, "failed"), Observation(best.settings, "infeasible")]
+    assert search.confirm([best, failed[0]]) is not None
+    assert search.confirm([best, *failed]) is None
+
+
+def test_a_leader_that_may_not_be_set_any_more_is_not_the_best() -> None:
+    wide = space(("m5.xlarge", 4))
+    kinds, counts = wide.dimensions
+    narrow = Space((kinds, Dimension(counts.selector, "range", counts.values[:3])), wide.constants, wide.current)
+    seen = [ran(scales_well, wide.settings(one)) for one in (("m5.xlarge", 4), ("c5.xlarge", 12))]
+    seen[1] = Observation(seen[1].settings, "done", 10.0, 0.001, 0.001)
+    assert getattr(Search(wide, Objective(), PRICES, packaged()).best(seen), "settings", None) == seen[1].settings
+    search = Search(narrow, Objective(), PRICES, packaged())
+    assert getattr(search.best(seen), "settings", None) == seen[0].settings
+    while not isinstance(found := search.suggest(seen), Stop):
+        assert found.settings["core.replicas"] <= 4
+        seen.append(ran(scales_well, found.settings))
+        assert len(seen) < 45, "it does not end"
+
+
+def test_in_a_large_space_what_is_weighed_lies_around_the_best_by_the_objective() -> None:
+    counts = tuple(range(1, 201))
+    where = Space((Dimension("core.inst_type", "enum", TYPES), Dimension("core.replicas", "range", counts)))
+    rated = Prices({**PRICES.usd_per_hour, "m5.xlarge": 0.24})
+    seen = [
+        Observation(where.settings((TYPES[number % 6], number)), "done", 4000.0 - 10 * number, 0.01 * number)
+        for number in range(20, 200)
+    ]
+    weighed = Search(where, Objective(), rated, packaged())._ground(seen).rows
+    assert set(where.neighbours((TYPES[20 % 6], 20))) <= set(weighed), "the cheapest, though it is the slowest"
+    assert len(weighed) == 600
+
+
+def test_a_large_space_is_searched_on_when_more_were_tried_than_are_weighed_at_a_time() -> None:
+    counts = tuple(range(1, 121))
+    where = Space((Dimension("core.inst_type", "enum", TYPES), Dimension("core.replicas", "range", counts)))
+    rated = Prices({**PRICES.usd_per_hour})
+    tried = [(kind, count) for count in counts for kind in TYPES][:610]
+    seen = [Observation(where.settings(one), "infeasible", 90.0, None, 0.1) for one in tried[:-1]]
+    seen.append(Observation(where.settings(tried[-1]), "done", 500.0, 9.0, 9.0))
+    found = Search(where, Objective(runs_declared=10**9), rated, packaged()).suggest(seen)
+    assert isinstance(found, Suggestion)
+    assert where.configuration(found.settings) not in tried
