@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from servo_emr.optimizer.create_cluster import create_cluster
-from servo_emr.optimizer.flow import PAUSED, Flow
+from servo_emr.optimizer.flow import Flow
+from servo_emr.optimizer.policy import PAUSED
 from servo_emr.optimizer.search import Best
 from servo_emr.optimizer.trial import Trial
 
@@ -75,6 +76,8 @@ def status(flow: Flow, cluster: Cluster) -> dict[str, Any]:
 
 def _state(flow: Flow) -> dict[str, Any]:
     policy, trial = flow.policy, flow.study.running
+    if flow.failure:
+        return {"state": "stopped", "why": flow.failure}
     if policy.stopped is not None:
         reason, message = policy.stopped["reason"], policy.stopped["message"]
         state = "paused" if reason == PAUSED else "stopped"
