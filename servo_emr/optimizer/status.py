@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.optimizer.create_cluster import create_cluster
+from servo_emr.optimizer.create_cluster import STEP_NOTE, create_cluster
 from servo_emr.optimizer.flow import Flow
 from servo_emr.optimizer.policy import PAUSED
 from servo_emr.optimizer.search import Best
@@ -70,7 +70,11 @@ def status(flow: Flow, cluster: Cluster) -> dict[str, Any]:
         document["saving"] = _saving(document["current"], best)
         if best is not None:
             command = create_cluster(best.settings, cluster.words, cluster.bids)
-            document["recommendation"] = {"settings": dict(best.settings), "command": command}
+            document["recommendation"] = {
+                "settings": dict(best.settings),
+                "command": command,
+                "note": STEP_NOTE if command else None,
+            }
         return document
 
 

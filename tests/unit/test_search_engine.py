@@ -11,6 +11,8 @@ import pytest
 from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search import Dimension, Objective, Observation, Search, Space, Stop, Suggestion
+from servo_emr.optimizer.search.cluster import Cluster
+from servo_emr.optimizer.search.dollars import learn
 
 TYPES = ("c5.xlarge", "m5.xlarge", "r5.xlarge", "c5.2xlarge", "m5.2xlarge", "r5.2xlarge")
 USD_PER_VCPU_HOUR = {"c5": 0.0525, "m5": 0.06, "r5": 0.07875}
@@ -333,3 +335,15 @@ def test_a_large_space_is_searched_on_when_more_were_tried_than_are_weighed_at_a
     found = Search(where, Objective(runs_declared=10**9), rated, packaged()).suggest(seen)
     assert isinstance(found, Suggestion)
     assert where.configuration(found.settings) not in tried
+
+
+def test_one_type_without_a_price_leaves_the_others_theirs() -> None:
+    where = space(("m5.xlarge", 4))
+    clusters = [Cluster.of(where.settings((kind, 4)), packaged()) for kind in TYPES]
+    given = {name: usd for name, usd in PRICES.usd_per_hour.items() if name != "r5.xlarge"}
+    whole, part = (learn(clusters, packaged(), prices, []) for prices in (PRICES, Prices(given)))
+    others = [place for place, kind in enumerate(TYPES) if kind != "r5.xlarge"]
+    assert part.log2_rate[others] == pytest.approx(whole.log2_rate[others])
+    assert part.sd[others] == pytest.approx(whole.sd[others])
+    unpriced = TYPES.index("r5.xlarge")
+    assert part.sd[unpriced] > whole.sd[unpriced]
