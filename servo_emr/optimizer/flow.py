@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servo_emr.optimizer.description import free, values_of
-from servo_emr.optimizer.measured import SHOWN as _SHOWN
-from servo_emr.optimizer.measured import measured, metrics_of
-from servo_emr.optimizer.peers import Driver, Peer
+from servo_emr.optimizer.measured import SHOWN, measured, metrics_of
+from servo_emr.optimizer.peers import HEAR_S, Driver, Peer
 from servo_emr.optimizer.policy import PAUSED, REST_S, Policy
 from servo_emr.optimizer.reasons import Fate, SoFar, fate, figures, so_far
 from servo_emr.optimizer.steps import Apply, Ask, Rest
@@ -23,16 +22,14 @@ from servo_emr.optimizer.study import STORAGE_ERRORS
 from servo_emr.optimizer.trial import Attempt, Outcome, Trial, Value
 from servo_emr.optimizer.wire import CANCEL, OK, Command, Message, adjust, describe, measure, readings, sleep
 
-__all__ = ["FAILED", "Flow"]
+__all__ = ["Flow"]
 
 _LOG = logging.getLogger("servo_emr.optimizer")
 ATTEMPTS = 3
 """So often is a trial asked that the environment does not let run."""
-FAILED = "the optimizer failed; its log says how"
 _INTERRUPTIONS = 10
 """So often is one asked whose servo was told to stop meanwhile, before a person is waited for."""
-_LEAST_USD = 0.0001
-"""With less left of what a trial may cost it is not asked again."""
+_LEAST_USD = 0.0001  # with less left of what a trial may cost it is not asked again
 
 
 class Flow:
@@ -48,6 +45,8 @@ class Flow:
         self.latest: SoFar | None = None
         self.refused_description = ""
         self.failure = ""
+        if self.study.running is not None and self.study.running.stage == "measure":
+            self._driver.expect()
 
     @property
     def lock(self) -> threading.RLock:
@@ -119,14 +118,16 @@ class Flow:
     def _whats_next(self, peer: Peer) -> Command:
         if not self._driver.drives(peer):
             return sleep(REST_S, "another servo drives this application")
+        if self._driver.is_expected():
+            return sleep(HEAR_S, "whether another servo is at a run is listened for, since the optimizer has started")
         try:
             command, self.failure = self._next(), ""
         except STORAGE_ERRORS:
             raise  # may pass, and servox asks the same again
         except Exception:  # noqa: BLE001 - it would fail again as soon as it is asked again, which is at once
             _LOG.exception("no next command could be found")
-            self.failure = FAILED
-            command = sleep(REST_S, FAILED)
+            self.failure = "the optimizer failed; its log says how"
+            command = sleep(REST_S, self.failure)
         rests = float(command.param["duration"]) if command.name == "SLEEP" else 0.0
         self._driver.heard(peer, rests)
         return command
@@ -220,7 +221,7 @@ class Flow:
         if message.status != "ok" and fate(message.status, message.reason) in (Fate.AGAIN, Fate.INTERRUPTED):
             self._not_before = self._now() + REST_S
         elif message.status != "ok":
-            self.policy.stop(message.reason or message.status, f"{purpose} failed: {message.message[:_SHOWN]}")
+            self.policy.stop(message.reason or message.status, f"{purpose} failed: {message.message[:SHOWN]}")
         elif purpose == "apply":
             self.policy.applied()
         else:
@@ -259,7 +260,7 @@ class Flow:
         self._settle(trial, outcome, outcome.duration_s if self.policy.metric == "duration" else outcome.cost_usd)
 
     def _failed(self, trial: Trial, uid: str, message: Message) -> None:
-        found, told = figures(message.message), message.message[:_SHOWN]
+        found, told = figures(message.message), message.message[:SHOWN]
         reason, meaning = message.reason or message.status, fate(message.status, message.reason)
         if meaning in (Fate.AGAIN, Fate.INTERRUPTED, Fate.PERSON):
             spent = found.cost_usd or (self.latest.usd if meaning is Fate.INTERRUPTED and self.latest else 0.0)

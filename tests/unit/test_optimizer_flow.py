@@ -380,6 +380,8 @@ def test_killed_after_any_message_it_goes_on_with_the_same_trials(killed: int) -
             if count == kill:
                 bench.reopen()  # and nobody has heard the answer: the servo sends the same again
                 answer = post(event, peer, **param)
+                if answer.get("cmd") == "SLEEP" and "listened for" in answer["param"]["data"]["reason"]:
+                    answer = post(event, peer, **param)
             count += 1
             return answer
 
@@ -573,3 +575,24 @@ def test_a_cancelled_trial_is_not_asked_again_whatever_ends_it_nor_after_a_kill(
     bench.fail(measure, reason, 0.3)
     assert bench.states == ["cancelled"]
     assert bench.flow.study.trials[0].spent_usd == pytest.approx(0.3)
+
+
+def test_a_restarted_optimizer_listens_for_who_is_at_a_run_before_another_servo_gets_it(bench: Bench) -> None:
+    measure = bench.adjusted()
+    at_work, idle = Peer(None, ("127.0.0.1", 1)), Peer(None, ("127.0.0.1", 2))
+    bench.open_connections = {("127.0.0.1", 1), ("127.0.0.1", 2)}
+    bench.reopen()
+    sleep = bench.post("WHATS_NEXT", idle)
+    assert (sleep["cmd"], sleep["param"]["duration"]) == ("SLEEP", 45.0)
+    bench.post("MEASUREMENT", at_work, cmd_uid=measure["cmd_uid"], progress=5.0, message="")
+    bench.time += 45
+    assert is_sleep(bench.post("WHATS_NEXT", idle)), "the first servo is at it"
+    assert len(bench.flow.study.trials[0].issued) == 2, "the adjustment's and the measurement's, and no other"
+
+
+def test_with_nobody_at_the_run_it_is_asked_again_after_one_sleep(bench: Bench) -> None:
+    measure = bench.adjusted()
+    bench.reopen()
+    bench.post("HELLO")
+    assert is_sleep(bench.next())
+    assert bench.next()["param"] == measure["param"]
