@@ -70,8 +70,7 @@ def optimizer(
     further = {"storage": storage, "port": port, "host": address, "seed": seed or 0, "with_parent": with_parent}
     further["recheck_s"] = _seconds("--recheck", recheck)
     wanted = {**_objective(objective, deadline, price), "runs_declared": future_runs}
-    hosts = tuple(map(_host_name, allow_host)) + (() if address == "0.0.0.0" else (address,))
-    raise typer.Exit(_run({**access, "hosts": hosts}, wanted, limits, further, prices, own))
+    raise typer.Exit(_run({**access, "hosts": _hosts(address, allow_host)}, wanted, limits, further, prices, own))
 
 
 def _access(
@@ -195,6 +194,12 @@ def _objective(objective: str, deadline: Optional[str], price: Optional[float]) 
     if deadline is None:
         return {"kind": "cheapest"}
     return {"kind": "cheapest-under-deadline", "deadline_s": _seconds("--deadline", deadline)}
+
+
+def _hosts(address: str, allowed: list[str]) -> tuple[str, ...]:
+    """What it may be addressed by beside loopback's names: its own address, and what is allowed."""
+    own = () if address == "0.0.0.0" else (address,)
+    return (*own, *map(_host_name, allowed))
 
 
 def _host_name(name: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from servo_emr.cli.main import app
-from servo_emr.cli.optimizer import _cluster
+from servo_emr.cli.optimizer import _cluster, _hosts
 
 WRONG = {
     "--port 70000": "a port is 0 to 65535",
@@ -53,3 +53,8 @@ def test_a_recommended_cluster_has_spark_unless_servo_yaml_says_otherwise() -> N
     assert words[:4] == ["--release-label", "emr-7.2.0", "--applications", "Name=Spark"]
     words, _ = _cluster({"emr": {"cluster": {"release_label": "emr-7.2.0", "applications": ["Hive", "Spark"]}}})
     assert words[2:5] == ["--applications", "Name=Hive", "Name=Spark"]
+
+
+def test_it_may_be_addressed_by_the_address_that_it_listens_on() -> None:
+    assert _hosts("10.1.2.3", ["Box.example"]) == ("10.1.2.3", "box.example")
+    assert _hosts("0.0.0.0", ["box"]) == ("box",)
