@@ -90,7 +90,7 @@ def _searched(settings: Path, folder: Path, runs: int) -> dict[str, Any]:
     note(f"$ servo-emr optimizer --port 0 --storage sqlite:///study.db --prices prices.json --runs {runs}")
     words = ["--prices", str(folder / "prices.json"), "--runs", str(runs)]
     status: dict[str, Any] = {}
-    with optimizer(folder, words) as environment, servo(settings, folder, environment) as running:
+    with optimizer(folder, settings, words) as environment, servo(settings, folder, environment) as running:
         note(f"$ OPSANI_BASE_URL={environment['OPSANI_BASE_URL']} servo run")
         with display() as show:
             for status in statuses(environment["OPSANI_BASE_URL"], running):

@@ -26,18 +26,29 @@ APPLICATION = "example.com/demo"
 
 
 @contextlib.contextmanager
-def optimizer(folder: Path, words: Sequence[str]) -> Iterator[dict[str, str]]:
+def optimizer(folder: Path, configuration: Path, words: Sequence[str]) -> Iterator[dict[str, str]]:
     """The bundled optimizer, ended with the block; the environment of a servo that is to be driven by it.
 
     Args:
         folder: where its study and its log are.
+        configuration: the servo.yaml that says what a recommended cluster has beside its settings.
         words: its command line, but for the port and the storage.
 
     Raises:
         RunError: it did not start.
     """
     known = {"OPSANI_OPTIMIZER": APPLICATION, "OPSANI_TOKEN": secrets.token_urlsafe(16)}
-    command = [sys.executable, "-m", "servo_emr.cli", "optimizer", "--port", "0", "--with-parent"]
+    command = [
+        sys.executable,
+        "-m",
+        "servo_emr.cli",
+        "-c",
+        str(configuration),
+        "optimizer",
+        "--port",
+        "0",
+        "--with-parent",
+    ]
     command += ["--storage", f"sqlite:///{folder / 'study.db'}", *words]
     with (folder / "optimizer.log").open("w") as log:
         process = subprocess.Popen(

@@ -19,6 +19,8 @@ __all__ = ["optimizer"]
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _CHEAPEST, _FASTEST = "cheapest", "fastest"
 LOOPBACK = "127.0.0.1"
+_APPLICATIONS = ("Spark",)
+"""What a cluster has when servo.yaml names none."""
 
 
 def optimizer(
@@ -68,8 +70,7 @@ def optimizer(
     further = {"storage": storage, "port": port, "host": address, "seed": seed or 0, "with_parent": with_parent}
     further["recheck_s"] = _seconds("--recheck", recheck)
     wanted = {**_objective(objective, deadline, price), "runs_declared": future_runs}
-    hosts = tuple(name.lower() for name in allow_host)
-    raise typer.Exit(_run({**access, "hosts": hosts}, wanted, limits, further, prices, own))
+    raise typer.Exit(_run({**access, "hosts": _hosts(address, allow_host)}, wanted, limits, further, prices, own))
 
 
 def _access(
@@ -165,8 +166,8 @@ def _cluster(own: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
         return [], {}
     words = ["--region", str(emr["region"])] if emr.get("region") else []
     words += ["--release-label", str(cluster["release_label"])]
-    applications = cluster.get("applications") or []
-    words += ["--applications", *(f"Name={name}" for name in applications)] if applications else []
+    applications = cluster.get("applications") or _APPLICATIONS
+    words += ["--applications", *(f"Name={name}" for name in applications)]
     subnets = cluster.get("subnet_ids") or []
     attributes = [f"InstanceProfile={cluster.get('instance_profile', 'EMR_EC2_DefaultRole')}"]
     attributes += [f"SubnetId={subnets[0]}"] if subnets else []
@@ -193,6 +194,18 @@ def _objective(objective: str, deadline: Optional[str], price: Optional[float]) 
     if deadline is None:
         return {"kind": "cheapest"}
     return {"kind": "cheapest-under-deadline", "deadline_s": _seconds("--deadline", deadline)}
+
+
+def _hosts(address: str, allowed: list[str]) -> tuple[str, ...]:
+    """What it may be addressed by beside loopback's names: its own address, and what is allowed."""
+    own = () if address == "0.0.0.0" else (address,)
+    return (*own, *map(_host_name, allowed))
+
+
+def _host_name(name: str) -> str:
+    if re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", name) is None:
+        _fail(f"--allow-host {name}: a name or an address alone, without scheme and port")
+    return name.lower()
 
 
 def _address(host: str) -> str:

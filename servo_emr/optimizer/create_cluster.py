@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from servo_emr.optimizer.trial import Value
 
-__all__ = ["create_cluster"]
+__all__ = ["STEP_NOTE", "create_cluster"]
 
 _GROUPS = {"primary": "MASTER", "core": "CORE", "task": "TASK"}
+STEP_NOTE = "Add the job's step with --steps: a cluster that has none ends as soon as it is up."
+"""What is said beside the command, which ends its cluster after the last step."""
 _UNKNOWN = ("--release-label", "RELEASE_LABEL", "--use-default-roles")
 
 

@@ -13,26 +13,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servo_emr.optimizer.description import free, values_of
-from servo_emr.optimizer.peers import Driver, Peer
-from servo_emr.optimizer.policy import REST_S, Apply, Ask, Policy, Rest
+from servo_emr.optimizer.measured import SHOWN, measured, metrics_of
+from servo_emr.optimizer.peers import HEAR_S, Driver, Peer
+from servo_emr.optimizer.policy import PAUSED, REST_S, Policy
 from servo_emr.optimizer.reasons import Fate, SoFar, fate, figures, so_far
+from servo_emr.optimizer.steps import Apply, Ask, Rest
+from servo_emr.optimizer.study import STORAGE_ERRORS
 from servo_emr.optimizer.trial import Attempt, Outcome, Trial, Value
 from servo_emr.optimizer.wire import CANCEL, OK, Command, Message, adjust, describe, measure, readings, sleep
 
-__all__ = ["METRICS", "Flow"]
+__all__ = ["Flow"]
 
 _LOG = logging.getLogger("servo_emr.optimizer")
-METRICS = (
-    "duration", "cost", "billed_cost", "job_cost", "provisioning_time", "bootstrap_time", "teardown_time",
-    "total_time", "node_hours",
-)  # fmt: skip
 ATTEMPTS = 3
 """So often is a trial asked that the environment does not let run."""
-PAUSED = "paused"
 _INTERRUPTIONS = 10
 """So often is one asked whose servo was told to stop meanwhile, before a person is waited for."""
-_SHOWN = 500
-_KEPT = ("cost_basis", "disturbed", "recovered", "warnings")
+_LEAST_USD = 0.0001  # with less left of what a trial may cost it is not asked again
 
 
 class Flow:
@@ -44,10 +41,12 @@ class Flow:
         self._lock = threading.RLock()
         self._command: tuple[str, Command] | None = None
         self._lost = self._undescribed = False
-        self._cancelling: str | None = None
         self._not_before = 0.0
         self.latest: SoFar | None = None
         self.refused_description = ""
+        self.failure = ""
+        if self.study.running is not None and self.study.running.stage == "measure":
+            self._driver.expect()
 
     @property
     def lock(self) -> threading.RLock:
@@ -82,10 +81,16 @@ class Flow:
             if trial is None:
                 return False
             if trial.stage == "measure" and trial.issued:
-                self._cancelling = why
+                self.study.remember(cancelling={"trial": trial.number, "why": why})
             else:
                 self._cancelled(trial, why)
             return True
+
+    @property
+    def _cancelling(self) -> str | None:
+        """Why the running trial is cancelled, which its servo has yet to hear of."""
+        order, trial = self.study.recall("cancelling"), self.study.running
+        return order["why"] if order and trial is not None and trial.number == order["trial"] else None
 
     def pause(self, why: str) -> None:
         """A person wants no further command to go out; the one that is out is waited for."""
@@ -113,7 +118,16 @@ class Flow:
     def _whats_next(self, peer: Peer) -> Command:
         if not self._driver.drives(peer):
             return sleep(REST_S, "another servo drives this application")
-        command = self._next()
+        if self._driver.is_expected():
+            return sleep(HEAR_S, "whether another servo is at a run is listened for, since the optimizer has started")
+        try:
+            command, self.failure = self._next(), ""
+        except STORAGE_ERRORS:
+            raise  # may pass, and servox asks the same again
+        except Exception:  # noqa: BLE001 - it would fail again as soon as it is asked again, which is at once
+            _LOG.exception("no next command could be found")
+            self.failure = "the optimizer failed; its log says how"
+            command = sleep(REST_S, self.failure)
         rests = float(command.param["duration"]) if command.name == "SLEEP" else 0.0
         self._driver.heard(peer, rests)
         return command
@@ -125,7 +139,7 @@ class Flow:
         trial = self.study.running
         if trial is not None and self.policy.descriptor is not None:
             stopped = self.policy.stopped
-            if stopped is None or (stopped["reason"] == PAUSED and trial.issued):
+            if stopped is None or (stopped["reason"] == PAUSED and trial.is_out):
                 return self._of_trial(trial)
             return self._rest(self.policy.step())
         if self.policy.stopped is not None:
@@ -158,9 +172,9 @@ class Flow:
         assert trial.uid is not None
         if trial.stage == "adjust":
             return adjust(trial.uid, self._free(trial.plan.settings))
-        limits = {"deadline_s": trial.plan.deadline_s, "max_cost_usd": trial.plan.max_cost_usd}
+        limits = {"deadline_s": trial.plan.deadline_s, "max_cost_usd": trial.left_usd}
         given = {name: round(limit, 4) for name, limit in limits.items() if limit is not None}
-        return measure(trial.uid, self._metrics(), given)
+        return measure(trial.uid, metrics_of(self.policy.descriptor or {}), given)
 
     def _out(self, purpose: str, command: Command) -> Command:
         self._command, self._lost = (purpose, command), False
@@ -170,11 +184,6 @@ class Flow:
         if not self._lost:
             return command
         return self._out(purpose, Command(command.name, self._new_uid(), command.param))
-
-    def _metrics(self) -> list[str]:
-        assert self.policy.descriptor is not None
-        offered = self.policy.descriptor["measurement"]["metrics"]
-        return [name for name in METRICS if name in offered]
 
     def _free(self, settings: Mapping[str, Value]) -> dict[str, Value]:
         assert self.policy.descriptor is not None
@@ -212,7 +221,7 @@ class Flow:
         if message.status != "ok" and fate(message.status, message.reason) in (Fate.AGAIN, Fate.INTERRUPTED):
             self._not_before = self._now() + REST_S
         elif message.status != "ok":
-            self.policy.stop(message.reason or message.status, f"{purpose} failed: {message.message[:_SHOWN]}")
+            self.policy.stop(message.reason or message.status, f"{purpose} failed: {message.message[:SHOWN]}")
         elif purpose == "apply":
             self.policy.applied()
         else:
@@ -242,31 +251,18 @@ class Flow:
                 self.study.advance(trial)
 
     def _measured(self, trial: Trial, uid: str, message: Message) -> None:
-        values, notes = readings(message), {k: v for k, v in message.map("annotations").items() if isinstance(v, str)}
-        duration, cost = values.get("duration"), values.get("cost")
-        spent = values.get("billed_cost", cost or 0.0)
-        run_id = notes.get("run_id")
-        if not duration or duration < 0 or (self.policy.metric == "cost" and (cost is None or cost < 0)):
-            text = f"the measurement has no duration or no cost; {notes.get('warnings', '')[:_SHOWN]}"
+        outcome = measured(message, uid, self._now())
+        if outcome.duration_s is None or (self.policy.metric == "cost" and outcome.cost_usd is None):
+            text = f"the measurement has no duration or no cost; {outcome.notes.get('warnings', '')}"
+            spent, run_id = outcome.spent_usd, outcome.run_id
             self._ask_again(trial, Attempt(uid, "incomplete", text, run_id, spent, self._now()), Fate.AGAIN)
             return
-        phases = {
-            "provisioning": values.get("provisioning_time", 0.0) + values.get("bootstrap_time", 0.0),
-            "teardown": values.get("teardown_time", 0.0),
-        }
-        kept = {name: text[:_SHOWN] for name, text in notes.items() if name in _KEPT}
-        outcome = Outcome(
-            "done", "success", self._now(), uid, "", run_id, duration, cost, spent,
-            {name: seconds for name, seconds in phases.items() if seconds > 0}, notes.get("notebook_sha256", ""), kept,
-        )  # fmt: skip
-        self._settle(trial, outcome, duration if self.policy.metric == "duration" else cost)
+        self._settle(trial, outcome, outcome.duration_s if self.policy.metric == "duration" else outcome.cost_usd)
 
     def _failed(self, trial: Trial, uid: str, message: Message) -> None:
-        found, told = figures(message.message), message.message[:_SHOWN]
+        found, told = figures(message.message), message.message[:SHOWN]
         reason, meaning = message.reason or message.status, fate(message.status, message.reason)
-        if meaning is Fate.INTERRUPTED and self._cancelling is not None:
-            self._cancelled(trial, self._cancelling, uid)
-        elif meaning in (Fate.AGAIN, Fate.INTERRUPTED, Fate.PERSON):
+        if meaning in (Fate.AGAIN, Fate.INTERRUPTED, Fate.PERSON):
             spent = found.cost_usd or (self.latest.usd if meaning is Fate.INTERRUPTED and self.latest else 0.0)
             self._ask_again(trial, Attempt(uid, reason, told, found.run_id, spent, self._now()), meaning)
         else:
@@ -280,10 +276,17 @@ class Flow:
 
     def _ask_again(self, trial: Trial, attempt: Attempt, meaning: Fate) -> None:
         _LOG.info("trial %d: %s: %s", trial.number, attempt.reason, attempt.message)
+        if meaning is Fate.PERSON:
+            self.policy.stop(attempt.reason, attempt.message)
+        if self._cancelling is not None:
+            self._cancelled(trial, self._cancelling, attempt)
+            return
         if meaning is Fate.AGAIN and trial.stage_of(attempt.uid) == "adjust":
             self._not_before = self._now() + REST_S  # a servo paces its launches, and no adjustments
         ours = [one.reason for one in trial.attempts if fate("failed", one.reason) is Fate.AGAIN]
-        if meaning is Fate.AGAIN and len(ours) + 1 >= ATTEMPTS:
+        left = trial.left_usd
+        used_up = left is not None and left - attempt.spent_usd <= _LEAST_USD
+        if used_up or (meaning is Fate.AGAIN and len(ours) + 1 >= ATTEMPTS):
             told, run_id, spent = attempt.message, attempt.run_id, attempt.spent_usd
             self._settle(
                 trial, Outcome("failed", attempt.reason, self._now(), attempt.uid, told, run_id, spent_usd=spent)
@@ -291,20 +294,21 @@ class Flow:
             return
         trial = self.study.again(trial, attempt)
         self.latest = None
-        if meaning is Fate.PERSON:
-            self.policy.stop(attempt.reason, attempt.message)
-        elif len(trial.attempts) >= _INTERRUPTIONS:
+        if meaning is not Fate.PERSON and len(trial.attempts) >= _INTERRUPTIONS:
             self.policy.stop(attempt.reason, f"trial {trial.number} was interrupted {len(trial.attempts)} times")
 
-    def _cancelled(self, trial: Trial, why: str, uid: str = "") -> None:
-        spent = self.latest.usd if self.latest else 0.0
-        run_id = self.latest.run_id if self.latest else None
-        self._settle(trial, Outcome("cancelled", "cancelled", self._now(), uid, why, run_id, spent_usd=spent))
+    def _cancelled(self, trial: Trial, why: str, attempt: Attempt | None = None) -> None:
+        """attempt: how it ended, when that is known."""
+        told = attempt or Attempt("", "cancelled", "", None, 0.0, self._now())
+        spent, run_id = told.spent_usd, told.run_id
+        if self.latest is not None:
+            spent, run_id = spent or self.latest.usd, run_id or self.latest.run_id
+        self._settle(trial, Outcome("cancelled", "cancelled", self._now(), told.uid, why, run_id, spent_usd=spent))
 
     def _settle(self, trial: Trial, outcome: Outcome, value: float | None = None) -> None:
         _LOG.info("trial %d: %s, %s, %.4f USD", trial.number, outcome.state, outcome.reason, outcome.spent_usd)
         self.study.settle(trial, outcome, value)
-        self.latest = self._cancelling = None
+        self.latest = None
         self.policy.judge()
 
     def _late(self, message: Message) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from servo_emr.optimizer.trial import Trial
 
-__all__ = ["Limits", "Spent"]
+__all__ = ["Limits", "Spent", "ran"]
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,15 @@ class Spent:
     hours: float
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], began: float, now: float) -> Spent:
+    def of(cls, trials: Sequence[Trial], began: float, now: float, late_usd: float = 0.0) -> Spent:
+        """Of some trials; `late_usd` was spent on runs that they did not wait for."""
         ended = [trial for trial in trials if trial.outcome is not None]
-        ran = [trial for trial in ended if trial.outcome is not None and _ran(trial)]
-        return cls(len(ran), math.fsum(trial.spent_usd for trial in trials), max(0.0, now - began) / 3600)
+        runs = sum(ran(trial) for trial in ended)
+        return cls(runs, math.fsum([*(trial.spent_usd for trial in trials), late_usd]), max(0.0, now - began) / 3600)
 
 
-def _ran(trial: Trial) -> bool:
-    """A configuration that was refused before anything was launched is no run."""
+def ran(trial: Trial) -> bool:
+    """Whether a trial that has ended counts as a run: one that was refused before anything was launched does not."""
     assert trial.outcome is not None
     return trial.outcome.state != "infeasible" or trial.spent_usd > 0 or trial.outcome.run_id is not None
 

@@ -97,7 +97,9 @@ def _recommendation(document: Mapping[str, Any]) -> str:
     found = document["recommendation"]
     if not found:
         return ""
-    command = f"<pre tabindex='0'>{_text(found['command'])}</pre>" if found["command"] else ""
+    command = ""
+    if found["command"]:
+        command = f"<pre tabindex='0'>{_text(found['command'])}</pre><p class='quiet'>{_text(found['note'])}</p>"
     settings = _text(_settings(found["settings"]))
     return f"<section><h2>Recommendation</h2><p><strong>{settings}</strong></p>{command}</section>"
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Connection", "Driver", "Peer"]
+__all__ = ["HEAR_S", "Connection", "Driver", "Peer"]
 
 Connection = tuple[str, int]
 """The client's address and port."""
 
 _PATIENCE_S = 120.0
 """Progress is posted every 15 to 30 s. Who has been silent for so long, and was not told to sleep, is gone."""
+
+
+HEAR_S = 45.0
+"""So long is listened for the progress of a run that was begun before this process was."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Driver:
         self._is_open = is_open
         self._peer: Peer | None = None
         self._quiet_until = 0.0
+        self._expected = False
 
     @property
     def seen_at(self) -> float | None:
@@ -49,12 +54,21 @@ class Driver:
         """Whether this peer drives; it does from now on when nobody else is there."""
         if self._peer is not None and not self._same(peer) and self._present(peer):
             return False
-        self.heard(peer)
+        self._peer, self._quiet_until = peer, self._now()
         return True
+
+    def expect(self) -> None:
+        """A servo may be at a run since before this process began: it reports of it, and does not ask."""
+        self._expected = True
+
+    def is_expected(self) -> bool:
+        """Whether somebody else may be at a run: true once, unless a report or a result has told who drives."""
+        expected, self._expected = self._expected, False
+        return expected
 
     def heard(self, peer: Peer, silent_s: float = 0.0) -> None:
         """The driver has spoken, and may now be silent for so long."""
-        self._peer = peer
+        self._peer, self._expected = peer, False
         self._quiet_until = self._now() + silent_s
 
     def leaves(self, peer: Peer) -> bool:

@@ -8,53 +8,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from servo_emr.optimizer.description import values_of, with_values
 from servo_emr.optimizer.drift import drifted, other_notebook
+from servo_emr.optimizer.giving_up import reason_to_stop
 from servo_emr.optimizer.limits import Limits, Spent
 from servo_emr.optimizer.observed import observed
 from servo_emr.optimizer.search import Best, Objective, Observation, Search, Space, Stop, Suggestion
-from servo_emr.optimizer.study import Distributions, Study, distributions_of
-from servo_emr.optimizer.trial import Outcome, Plan, Trial, Value
+from servo_emr.optimizer.steps import Apply, Ask, Rest
+from servo_emr.optimizer.study import Study, distributions_of
+from servo_emr.optimizer.trial import Outcome, Plan, Trial
 
-__all__ = ["Apply", "Ask", "Policy", "Rest"]
+__all__ = ["PAUSED", "REST_S", "Policy"]
 
 _LOG = logging.getLogger("servo_emr.optimizer")
 REST_S = 60.0
 """How long a servo sleeps at most before it asks again."""
-_JOB_FAILURES = 4
-"""So many failures of the job, and not one measurement: somebody should look at the notebook."""
-_GIVEN_UP = 2
-"""So many trials in a row that the environment never let run: somebody should look at the account."""
+PAUSED = "paused"
+"""The reason of a person's own pause."""
 _PASSES = ("operator/budget", "operator/breaker", "operator/lease")
 """What a person, or time, sets right without telling the optimizer: it looks again by itself."""
 _LOOK_AGAIN_S = 3600.0
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A trial to be made."""
-
-    plan: Plan
-    distributions: Distributions
-    metric: str
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Settings that are to be left in place."""
-
-    settings: Mapping[str, Value]
-
-
-@dataclass(frozen=True)
-class Rest:
-    """Nothing to do for so many seconds."""
-
-    seconds: float
-    reason: str
 
 
 class Policy:
@@ -84,11 +60,14 @@ class Policy:
         """Takes the study up: judged to its end, and explored further when something else is wanted than before."""
         wanted = {"objective": asdict(self.objective), "limits": asdict(self.limits)}
         known = self.study.recall("wanted")
-        self.study.remember(seed=seed, wanted=wanted)
+        self.study.remember(seed=seed)
         self.judge()
-        if known not in (None, wanted) and self.phase["name"] == "settled":
-            first = self.phase["first_trial"]
-            self.study.remember(phase={"name": "exploring", "first_trial": first, "began": self._now()})
+        other = known not in (None, wanted) and self.phase["name"] == "settled"
+        self.study.remember(wanted=wanted, **({"phase": self._further()} if other else {}))
+
+    def _further(self, **why: str) -> dict[str, Any]:
+        """The phase that explores on, with all that is known."""
+        return {"name": "exploring", "first_trial": self.phase["first_trial"], "began": self._now(), **why}
 
     @property
     def metric(self) -> str:
@@ -131,6 +110,10 @@ class Policy:
             descriptor = with_values(descriptor, values_of(known))
         began = {} if self.study.recall("phase") else {"began": self._now()}
         phase = {**self.phase, **began, "anew": False}
+        was, space = (Space.from_description(one) for one in (known or descriptor, descriptor))
+        if phase["name"] == "settled" and (was.dimensions, was.constants) != (space.dimensions, space.constants):
+            phase = self._further(because="other settings may be tried than before")
+            _LOG.info("exploring again: %s", phase["because"])
         current = self.study.recall("current") or values_of(descriptor)
         self.study.remember(descriptor=descriptor, phase=phase, current=current)
 
@@ -150,7 +133,9 @@ class Policy:
 
     def spent(self) -> Spent:
         """What this exploration has taken."""
-        return Spent.of(self.trials(), self.phase["began"], self._now())
+        trials = self.trials()
+        late = [usd for uid, usd in self.study.recall("late", {}).items() if any(one.has(uid) for one in trials)]
+        return Spent.of(trials, self.phase["began"], self._now(), sum(late))
 
     def step(self) -> Ask | Apply | Rest:
         """What comes next, when no trial is running and the servo has described itself."""
@@ -255,14 +240,8 @@ class Policy:
             return self._anew(trial.number, "the notebook has changed")
         if trial.plan.kind == "recheck" and self.phase["name"] == "settled":
             return self._rechecked(trial, outcome)
-        job = [one for one in [*before, outcome] if one.reason.startswith("job/")]
-        measured = any(one.state == "done" for one in before)
-        if outcome.reason.startswith("job/") and not measured and len(job) >= _JOB_FAILURES:
-            return self._person(outcome, f"the job failed {len(job)} times and was never measured")
-        row = [*before, outcome][-_GIVEN_UP:]
-        if len(row) == _GIVEN_UP and all(one.reason.startswith("environment/") for one in row):
-            return self._person(outcome, f"{_GIVEN_UP} trials in a row could not be run")
-        return {}
+        why = reason_to_stop([one for one in self.trials() if one.number <= trial.number])
+        return {} if why is None or self._is_paused else self._person(outcome, why)
 
     def _rechecked(self, trial: Trial, outcome: Outcome) -> dict[str, Any]:
         phase, now = self.phase, self._now()
@@ -291,8 +270,15 @@ class Policy:
 
     def stop(self, reason: str, message: str) -> None:
         """A person is waited for."""
+        if self._is_paused:
+            return  # a person has stopped it already, and says when it goes on
         _LOG.warning("stopped: %s: %s", reason, message)
+        self.study.begin()
         self.study.remember(stopped={"reason": reason, "message": message, "since": self._now()})
+
+    @property
+    def _is_paused(self) -> bool:
+        return self.stopped is not None and self.stopped["reason"] == PAUSED
 
     def resume(self) -> bool:
         """A person has looked; whether anybody was waited for."""

@@ -80,7 +80,10 @@ class Access:
         if _name(host) not in (*_LOOPBACK, *self.hosts):
             return True
         origin = request.headers.get("origin")
-        return origin is not None and urlsplit(origin).netloc != host
+        try:
+            return origin is not None and urlsplit(origin).netloc != host
+        except ValueError:  # such as http://[
+            return True
 
 
 def make_app(access: Access, flow_for: Callable[[str], Flow], cluster: Cluster) -> Starlette:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.optimizer.create_cluster import create_cluster
-from servo_emr.optimizer.flow import PAUSED, Flow
+from servo_emr.optimizer.create_cluster import STEP_NOTE, create_cluster
+from servo_emr.optimizer.flow import Flow
+from servo_emr.optimizer.policy import PAUSED
 from servo_emr.optimizer.search import Best
 from servo_emr.optimizer.trial import Trial
 
@@ -69,12 +70,18 @@ def status(flow: Flow, cluster: Cluster) -> dict[str, Any]:
         document["saving"] = _saving(document["current"], best)
         if best is not None:
             command = create_cluster(best.settings, cluster.words, cluster.bids)
-            document["recommendation"] = {"settings": dict(best.settings), "command": command}
+            document["recommendation"] = {
+                "settings": dict(best.settings),
+                "command": command,
+                "note": STEP_NOTE if command else None,
+            }
         return document
 
 
 def _state(flow: Flow) -> dict[str, Any]:
     policy, trial = flow.policy, flow.study.running
+    if flow.failure:
+        return {"state": "stopped", "why": flow.failure}
     if policy.stopped is not None:
         reason, message = policy.stopped["reason"], policy.stopped["message"]
         state = "paused" if reason == PAUSED else "stopped"

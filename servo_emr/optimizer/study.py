@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-import sqlalchemy
+import sqlalchemy.exc
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
@@ -25,13 +25,18 @@ from servo_emr.optimizer.trial import Attempt, Issue, Outcome, Plan, Stage, Tria
 
 Distributions = Mapping[str, BaseDistribution]
 
-__all__ = ["SCHEMA", "Distributions", "Study", "StudyError", "distributions_of", "new_uid"]
+__all__ = ["SCHEMA", "STORAGE_ERRORS", "Distributions", "Study", "StudyError", "distributions_of", "new_uid"]
+
+
+class StudyError(Exception):
+    """The storage cannot be used; the message names place and remedy."""
+
 
 SCHEMA = 1
 """The version of what is written here into a study's attributes. Another one's study is refused."""
 
-_PARTS = ("plan", "issued", "attempts", "outcome")
-"""The attributes of an Optuna trial that ours is made of; the others are for who looks at a dashboard."""
+STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, StudyError)
+_PARTS = ("plan", "issued", "attempts", "outcome")  # what a trial of ours is made of; the rest is for dashboards
 _SCHEMA, _MEMORY, _APPLICATION = "servo_emr_schema", "servo_emr", "application"
 _ENDED = {
     "done": TrialState.COMPLETE,
@@ -40,10 +45,6 @@ _ENDED = {
     "failed": TrialState.FAIL,
     "cancelled": TrialState.FAIL,
 }
-
-
-class StudyError(Exception):
-    """The storage cannot be used; the message names place and remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +113,15 @@ class Study:
             self._storage.set_study_user_attr(self._parts[-1].id, _MEMORY, memory)
         self._memory = memory
 
+    def begin(self) -> None:
+        """Stores what is remembered, where no trial has led to it yet."""
+        if not self._parts:
+            self._parts.append(self._made(self._memory))
+
     def ask(self, plan: Plan, distributions: Mapping[str, BaseDistribution], metric: str) -> Trial:
         """A new trial, in one write. metric: what the study minimizes, `cost` or `duration`."""
         part = self._part_for(distributions, metric)
-        number = len(self._trials)
-        document = dataclasses.asdict(plan)
+        number, document = len(self._trials), dataclasses.asdict(plan)
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params={name: plan.settings[name] for name in distributions},
@@ -213,7 +218,9 @@ class Study:
         """The Optuna study for such a trial: the last one, or another where Optuna could not keep both in one."""
         shape = {"metric": metric, "enums": {n: list(d.choices) for n, d in _categorical(distributions).items()}}
         shape["ranges"] = {n: type(d).__name__ for n, d in distributions.items() if n not in shape["enums"]}
-        if not self._parts or self._memory.get("shape") != shape:
+        if self._parts and not self._trials and "shape" not in self._memory:
+            self.remember(shape=shape)  # begun before anything was known of its trials
+        elif not self._parts or self._memory.get("shape") != shape:
             self._parts.append(self._made({**self._memory, "shape": shape}))
         return self._parts[-1]
 

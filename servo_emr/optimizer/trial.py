@@ -108,6 +108,19 @@ class Trial:
         """The uid that its command went out under last."""
         return self.issued[-1].uid if self.issued else None
 
+    @property
+    def left_usd(self) -> float | None:
+        """USD that it may still cost; None: no limit."""
+        return None if self.plan.max_cost_usd is None else self.plan.max_cost_usd - self.spent_usd
+
+    @property
+    def is_out(self) -> bool:
+        """Whether a command of it has gone out that was not answered yet."""
+        if not self.issued or self.outcome is not None:
+            return False
+        last = self.issued[-1]
+        return last.stage == self.stage and all(one.uid != last.uid for one in self.attempts)
+
     def has(self, uid: str | None) -> bool:
         """Whether a command of this trial went out under that uid."""
         return uid is not None and any(one.uid == uid for one in self.issued)

@@ -153,6 +153,12 @@ def readings(message: Message) -> dict[str, float]:
     found = {}
     for name, reading in message.map("metrics").items():
         value = reading.get("value") if isinstance(reading, dict) else None
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            found[name] = float(value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        try:
+            number = float(value)
+        except OverflowError:
+            continue  # a whole number of hundreds of digits
+        if math.isfinite(number):
+            found[name] = number
     return found

@@ -89,6 +89,7 @@ class Bench:
         objective: Objective | None = None,
         recheck_s: float = 3600.0,
         storage: BaseStorage | None = None,
+        make: Callable[[Space, int], Any] | None = None,
     ) -> None:
         self.storage = (
             storage or InMemoryStorage()
@@ -96,6 +97,7 @@ class Bench:
         self.time = START
         self.open_connections: set[Connection] = set()
         self.search = search or ListSearch()
+        self._make = make or (lambda space, seed: self.search)
         self._uids = (f"u{number}" for number in itertools.count(1))
         self._wanted = (objective or Objective(), limits, recheck_s)
         self.flow = self.opened()
@@ -103,11 +105,7 @@ class Bench:
     def opened(self) -> Flow:
         """The same study in another process."""
         objective, limits, recheck_s = self._wanted
-
-        def make(space: Space, seed: int) -> Any:
-            return self.search
-
-        policy = Policy(Study(self.storage, APPLICATION), objective, make, lambda: self.time, limits, recheck_s)
+        policy = Policy(Study(self.storage, APPLICATION), objective, self._make, lambda: self.time, limits, recheck_s)
         driver = Driver(lambda: self.time, lambda connection: connection in self.open_connections)
         return Flow(policy, driver, lambda: self.time, lambda: next(self._uids))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from servo_emr.optimizer.flow import ATTEMPTS
+from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.limits import Limits
 from servo_emr.optimizer.peers import Peer
-from servo_emr.optimizer.search import Objective
+from servo_emr.optimizer.search import Objective, Observation, Search, Space
+from servo_emr.optimizer.status import Cluster, status
 from tests.support.search import DESCRIPTION, SETTINGS, Bench, ListSearch, state_after
 
 
@@ -376,6 +380,8 @@ def test_killed_after_any_message_it_goes_on_with_the_same_trials(killed: int) -
             if count == kill:
                 bench.reopen()  # and nobody has heard the answer: the servo sends the same again
                 answer = post(event, peer, **param)
+                if answer.get("cmd") == "SLEEP" and "listened for" in answer["param"]["data"]["reason"]:
+                    answer = post(event, peer, **param)
             count += 1
             return answer
 
@@ -397,3 +403,196 @@ def test_goodbye_leaves_the_command_to_the_next_servo(bench: Bench) -> None:
 
 def test_an_unknown_event_is_told_so(bench: Bench) -> None:
     assert bench.post("FROBNICATE")["status"] == "unexpected-event"
+
+
+def whole() -> Bench:
+    """A bench with the real search, described."""
+
+    def make(space: Space, seed: int) -> Search:
+        return Search(space, Objective(), None, packaged(), seed)
+
+    found = Bench(make=make)
+    found.describe()
+    return found
+
+
+def test_a_job_that_breaks_once_its_best_was_measured_is_not_paid_for_without_end() -> None:
+    bench = whole()
+    bench.measured(1.0)
+    launched = 0
+    while not is_sleep(bench.next()):
+        bench.failed("job/cell-error", 0.1)
+        launched += 1
+        assert launched < 10, "it goes on for ever"
+    assert launched == 4
+    assert "the job failed 4 times one after another" in str(bench.flow.policy.stopped)
+
+
+@pytest.mark.parametrize("reason", ["configuration/out-of-memory", "job/timeout", "max-cost", "internal/bug"])
+def test_a_search_that_measures_nothing_stops_for_a_person(reason: str) -> None:
+    bench, launched = whole(), 0
+    while not is_sleep(bench.next()):
+        bench.failed(reason, 0.1)
+        launched += 1
+        assert launched <= 8, "it goes on for ever"
+    stopped = bench.flow.policy.stopped
+    assert stopped is not None and reason in stopped["reason"]
+    assert launched == {"job/timeout": 4, "internal/bug": 2 * ATTEMPTS}.get(reason, 8)
+    assert bench.flow.resume()
+    assert bench.next()["cmd"] == "ADJUST", "a person may go on"
+
+
+def test_measurements_without_a_cost_or_of_no_cost_end_before_a_person_too() -> None:
+    bench = whole()
+    for _ in range(2 * ATTEMPTS):
+        bench.answer(bench.adjusted(), 0.0)
+    assert [trial.outcome.reason for trial in bench.flow.study.trials if trial.outcome] == ["incomplete"] * 2
+    assert is_sleep(bench.next())
+
+
+def test_a_number_too_large_for_arithmetic_is_no_measurement(bench: Bench) -> None:
+    bench.answer(bench.adjusted(), 10**400)
+    assert bench.flow.study.trials[0].attempts[0].reason == "incomplete"
+
+
+class Broken(ListSearch):
+    def suggest(self, observations: Sequence[Observation]) -> Any:
+        raise ZeroDivisionError("a flaw")
+
+
+def test_a_flaw_of_the_optimizer_lets_the_servo_sleep_and_is_shown() -> None:
+    bench = Bench(Broken())
+    bench.describe()
+    sleep = bench.next()
+    assert is_sleep(sleep)
+    assert sleep["param"]["data"] == {"reason": "the optimizer failed; its log says how"}
+    shown = status(bench.flow, Cluster())
+    assert (shown["state"], shown["why"]) == ("stopped", "the optimizer failed; its log says how")
+
+
+def narrowed(most: int) -> dict[str, Any]:
+    found = copy.deepcopy(DESCRIPTION)
+    core = found["application"]["components"]["core"]["settings"]
+    core["inst_type"]["values"], core["replicas"]["max"] = ["m5.xlarge"], most
+    return found
+
+
+def test_a_best_outside_of_what_may_be_set_now_is_neither_tried_again_nor_recommended() -> None:
+    bench = whole()
+    for cost in (1.0, 0.9, 0.2):
+        bench.measured(cost)
+    outside = {str(one.plan.settings) for one in bench.flow.study.trials if not allowed(one.plan.settings)}
+    assert outside, "something was tried that the narrower description does not allow"
+    before = len(bench.flow.study.trials)
+    bench.describe(narrowed(3))
+    for _ in range(20):
+        command = bench.next()
+        if is_sleep(command):
+            break
+        if bench.flow.study.running is None:
+            bench.post("ADJUSTMENT", status="ok", state=state_after(command), cmd_uid=command["cmd_uid"])
+        else:
+            bench.measured(0.5)
+    assert is_sleep(command)
+    assert all(allowed(one.plan.settings) for one in bench.flow.study.trials[before:])
+    assert allowed(bench.flow.policy.phase["best"]["settings"])
+
+
+def allowed(settings: Any) -> bool:
+    return settings["core.inst_type"] == "m5.xlarge" and settings["core.replicas"] <= 3
+
+
+def test_a_settled_study_explores_again_when_other_settings_may_be_tried(bench: Bench) -> None:
+    bench.until(is_sleep)
+    trials = len(bench.flow.policy.trials())
+    bench.describe()
+    assert bench.flow.policy.phase["name"] == "settled", "the same description changes nothing"
+    bench.describe(narrowed(6))
+    assert bench.flow.policy.phase["name"] == "exploring"
+    assert len(bench.flow.policy.trials()) == trials, "and nothing that is known is lost"
+
+
+def test_a_pause_between_adjustment_and_measurement_launches_nothing(bench: Bench) -> None:
+    adjust = bench.next()
+    bench.flow.pause("lunch")
+    assert bench.next() == adjust, "what is out is waited for"
+    bench.post("ADJUSTMENT", status="ok", state=state_after(adjust), cmd_uid=adjust["cmd_uid"])
+    assert is_sleep(bench.next())
+    bench.flow.resume()
+    assert bench.next()["cmd"] == "MEASURE"
+
+
+def test_a_pause_is_not_forgotten_for_another_reason_to_stop(bench: Bench) -> None:
+    measure = bench.adjusted()
+    bench.flow.pause("lunch")
+    bench.fail(measure, "operator/role")
+    bench.post("HELLO")
+    assert bench.flow.policy.stopped is not None
+    assert bench.flow.policy.stopped["reason"] == "paused"
+    assert is_sleep(bench.next())
+
+
+def test_a_pause_before_the_first_trial_outlives_a_kill(bench: Bench) -> None:
+    bench.flow.pause("not yet")
+    bench.reopen()
+    bench.post("HELLO")
+    assert is_sleep(bench.next())
+    assert bench.flow.resume()
+    bench.describe()
+    bench.measured(1.0)
+    bench.reopen()
+    assert bench.states == ["done"]
+
+
+def test_attempts_together_may_not_pass_the_limit_of_dollars() -> None:
+    bench = Bench(limits=Limits(usd=1.0))
+    bench.describe()
+    bench.failed("environment/spot", 0.6)
+    measure = bench.adjusted()
+    assert measure["param"]["control"]["userdata"]["emr"]["max_cost_usd"] == pytest.approx(0.4)
+    bench.fail(measure, "environment/spot", 0.4)
+    assert bench.states == ["failed"], "nothing is left for a third attempt"
+
+
+def test_a_second_answer_counts_towards_the_limit_of_dollars() -> None:
+    bench = Bench(limits=Limits(usd=2.4))
+    bench.describe()
+    commands = [bench.adjusted()]
+    bench.post("HELLO")
+    commands.append(bench.next())
+    for command in commands:
+        bench.answer(command, 0.5)
+    assert bench.flow.policy.spent().usd == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("reason", ["environment/spot", "shutdown", "operator/role"])
+def test_a_cancelled_trial_is_not_asked_again_whatever_ends_it_nor_after_a_kill(bench: Bench, reason: str) -> None:
+    measure = bench.adjusted()
+    assert bench.flow.cancel("enough")
+    bench.reopen()
+    told = bench.post("MEASUREMENT", cmd_uid=measure["cmd_uid"], progress=5.0, message="")
+    assert told == {"status": "cancel", "reason": "enough"}
+    bench.fail(measure, reason, 0.3)
+    assert bench.states == ["cancelled"]
+    assert bench.flow.study.trials[0].spent_usd == pytest.approx(0.3)
+
+
+def test_a_restarted_optimizer_listens_for_who_is_at_a_run_before_another_servo_gets_it(bench: Bench) -> None:
+    measure = bench.adjusted()
+    at_work, idle = Peer(None, ("127.0.0.1", 1)), Peer(None, ("127.0.0.1", 2))
+    bench.open_connections = {("127.0.0.1", 1), ("127.0.0.1", 2)}
+    bench.reopen()
+    sleep = bench.post("WHATS_NEXT", idle)
+    assert (sleep["cmd"], sleep["param"]["duration"]) == ("SLEEP", 45.0)
+    bench.post("MEASUREMENT", at_work, cmd_uid=measure["cmd_uid"], progress=5.0, message="")
+    bench.time += 45
+    assert is_sleep(bench.post("WHATS_NEXT", idle)), "the first servo is at it"
+    assert len(bench.flow.study.trials[0].issued) == 2, "the adjustment's and the measurement's, and no other"
+
+
+def test_with_nobody_at_the_run_it_is_asked_again_after_one_sleep(bench: Bench) -> None:
+    measure = bench.adjusted()
+    bench.reopen()
+    bench.post("HELLO")
+    assert is_sleep(bench.next())
+    assert bench.next()["param"] == measure["param"]

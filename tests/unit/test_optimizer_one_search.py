@@ -49,5 +49,5 @@ def test_the_demo_goes_through_the_server() -> None:
         for node in ast.walk(ast.parse(parts[1].read_text()))
         if isinstance(node, ast.List)
     ]
-    assert ["-m", "servo_emr.cli", "optimizer", "--port", "0", "--with-parent"] in started
+    assert ["-m", "servo_emr.cli", "-c", "optimizer", "--port", "0", "--with-parent"] in started
     assert "OPSANI_BASE_URL" in parts[1].read_text()

@@ -247,3 +247,9 @@ async def test_a_study_that_cannot_be_written_is_503_so_that_the_servo_asks_agai
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as client:
         answer = await client.post(PATH, json={"event": "WHATS_NEXT", "param": None}, headers=KNOWN)
     assert answer.status_code == 503
+
+
+async def test_an_origin_that_is_no_address_is_refused_and_not_stumbled_over(side: Side) -> None:
+    headers = {**KNOWN, "Origin": "http://["}
+    assert (await side.client.post("/pause", headers=headers)).status_code == 403
+    assert (await side.client.get("/status.json", headers=headers)).status_code == 403

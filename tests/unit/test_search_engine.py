@@ -11,6 +11,8 @@ import pytest
 from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search import Dimension, Objective, Observation, Search, Space, Stop, Suggestion
+from servo_emr.optimizer.search.cluster import Cluster
+from servo_emr.optimizer.search.dollars import learn
 
 TYPES = ("c5.xlarge", "m5.xlarge", "r5.xlarge", "c5.2xlarge", "m5.2xlarge", "r5.2xlarge")
 USD_PER_VCPU_HOUR = {"c5": 0.0525, "m5": 0.06, "r5": 0.07875}
@@ -283,3 +285,65 @@ def test_a_space_without_clusters_is_searched_by_its_settings() -> None:
         assert len(seen) < 40
     best = search.best(seen)
     assert best is not None and 80 <= float(best.settings["spark.partitions"]) <= 160
+
+
+def test_the_best_is_not_confirmed_for_ever_when_it_fails() -> None:
+    where = space(("m5.xlarge", 4))
+    search = Search(where, Objective(), PRICES, packaged())
+    best = ran(scales_well, where.current or {})
+    assert search.confirm([best]) is not None
+    failed = [Observation(best.settings, "failed"), Observation(best.settings, "infeasible")]
+    assert search.confirm([best, failed[0]]) is not None
+    assert search.confirm([best, *failed]) is None
+
+
+def test_a_leader_that_may_not_be_set_any_more_is_not_the_best() -> None:
+    wide = space(("m5.xlarge", 4))
+    kinds, counts = wide.dimensions
+    narrow = Space((kinds, Dimension(counts.selector, "range", counts.values[:3])), wide.constants, wide.current)
+    seen = [ran(scales_well, wide.settings(one)) for one in (("m5.xlarge", 4), ("c5.xlarge", 12))]
+    seen[1] = Observation(seen[1].settings, "done", 10.0, 0.001, 0.001)
+    assert getattr(Search(wide, Objective(), PRICES, packaged()).best(seen), "settings", None) == seen[1].settings
+    search = Search(narrow, Objective(), PRICES, packaged())
+    assert getattr(search.best(seen), "settings", None) == seen[0].settings
+    while not isinstance(found := search.suggest(seen), Stop):
+        assert found.settings["core.replicas"] <= 4
+        seen.append(ran(scales_well, found.settings))
+        assert len(seen) < 45, "it does not end"
+
+
+def test_in_a_large_space_what_is_weighed_lies_around_the_best_by_the_objective() -> None:
+    counts = tuple(range(1, 201))
+    where = Space((Dimension("core.inst_type", "enum", TYPES), Dimension("core.replicas", "range", counts)))
+    rated = Prices({**PRICES.usd_per_hour, "m5.xlarge": 0.24})
+    seen = [
+        Observation(where.settings((TYPES[number % 6], number)), "done", 4000.0 - 10 * number, 0.01 * number)
+        for number in range(20, 200)
+    ]
+    weighed = Search(where, Objective(), rated, packaged())._ground(seen).rows
+    assert set(where.neighbours((TYPES[20 % 6], 20))) <= set(weighed), "the cheapest, though it is the slowest"
+    assert len(weighed) == 600
+
+
+def test_a_large_space_is_searched_on_when_more_were_tried_than_are_weighed_at_a_time() -> None:
+    counts = tuple(range(1, 121))
+    where = Space((Dimension("core.inst_type", "enum", TYPES), Dimension("core.replicas", "range", counts)))
+    rated = Prices({**PRICES.usd_per_hour})
+    tried = [(kind, count) for count in counts for kind in TYPES][:610]
+    seen = [Observation(where.settings(one), "infeasible", 90.0, None, 0.1) for one in tried[:-1]]
+    seen.append(Observation(where.settings(tried[-1]), "done", 500.0, 9.0, 9.0))
+    found = Search(where, Objective(runs_declared=10**9), rated, packaged()).suggest(seen)
+    assert isinstance(found, Suggestion)
+    assert where.configuration(found.settings) not in tried
+
+
+def test_one_type_without_a_price_leaves_the_others_theirs() -> None:
+    where = space(("m5.xlarge", 4))
+    clusters = [Cluster.of(where.settings((kind, 4)), packaged()) for kind in TYPES]
+    given = {name: usd for name, usd in PRICES.usd_per_hour.items() if name != "r5.xlarge"}
+    whole, part = (learn(clusters, packaged(), prices, []) for prices in (PRICES, Prices(given)))
+    others = [place for place, kind in enumerate(TYPES) if kind != "r5.xlarge"]
+    assert part.log2_rate[others] == pytest.approx(whole.log2_rate[others])
+    assert part.sd[others] == pytest.approx(whole.sd[others])
+    unpriced = TYPES.index("r5.xlarge")
+    assert part.sd[unpriced] > whole.sd[unpriced]

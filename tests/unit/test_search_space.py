@@ -108,3 +108,27 @@ def test_only_what_is_listed_is_ever_weighed() -> None:
     listed = (("m5.xlarge", 2), ("c5.xlarge", 4))
     space = Space(Space.from_description(description()).dimensions, {}, None, listed)
     assert space.ground(np.random.default_rng(0), [("r5.xlarge", 2)]) == list(listed)
+
+
+def test_a_sample_of_a_large_space_has_what_was_not_tried_however_much_was() -> None:
+    dimensions = tuple(Dimension(f"a.{name}", "range", tuple(range(1, 31))) for name in "xy")
+    where = Space(dimensions)
+    tried = [(x, y) for x in range(1, 31) for y in range(1, 31)][:850]
+    found = where.ground(np.random.default_rng(0), tried)
+    assert set(tried) <= set(found)
+    assert len(found) == where.size == len(set(found)), "50 are left, and all are weighed"
+    some = where.ground(np.random.default_rng(0), tried[:250])
+    assert len(some) == GROUND
+    near = set(tried[:250]).union(*(where.neighbours(one) for one in tried[:250]))
+    assert len(set(some) - near) >= 20, "some of it is far from all that was tried"
+
+
+def test_what_a_wider_space_allowed_is_weighed_but_not_allowed() -> None:
+    where = Space((Dimension("a.x", "range", tuple(range(1, 601))), Dimension("a.k", "enum", ("b", "c"))))
+    assert where.allows((600, "c"))
+    assert not where.allows((601, "c"))
+    assert not where.allows((1, "d"))
+    wider = [(number, "d") for number in range(1, 400)]
+    found = where.ground(np.random.default_rng(0), wider)
+    assert set(wider) < set(found)
+    assert sum(where.allows(one) for one in found) >= GROUND // 2

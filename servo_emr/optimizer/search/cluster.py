@@ -86,6 +86,12 @@ class Cluster:
             return None
         return math.fsum(group.count * prices.usd_per_hour[group.kind.name] for group in self.groups if group.count)
 
+    def likely_usd_per_hour(self, prices: Prices | None) -> float:
+        """By the prices as far as they go, and by the usual ratio where they do not; 1 for one without groups."""
+        given = {} if prices is None else prices.usd_per_hour
+        rates = [(group.count, given.get(group.kind.name) or usual_usd_per_hour(group.kind)) for group in self.groups]
+        return math.fsum(count * rate for count, rate in rates) or 1.0
+
     def usual_usd_per_hour(self) -> float:
         """What such a cluster costs by the usual ratio of vCPUs to memory; 1 for one without groups."""
         return math.fsum(group.count * usual_usd_per_hour(group.kind) for group in self.groups) or 1.0

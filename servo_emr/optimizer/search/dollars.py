@@ -1,7 +1,8 @@
 """Seconds as dollars: the hourly price of a configuration, the time that is billed beside the job, what runs did cost.
 
 With prices the rate is known before a configuration was tried, and measured costs only correct its level (spot, EBS).
-Without prices the level and each type's own price are learned. Knows nothing of how long a job takes.
+The price of a type that none was given for is learned, and without any prices the level too. Knows nothing of how long
+a job takes.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def learn(
     clusters = [*ground, *(Cluster.of(one.settings, instances) for one in paid)]
     hourly = [cluster.usd_per_hour(prices) for cluster in clusters]
     priced = all(hourly)
-    known = hourly if priced else [cluster.usual_usd_per_hour() for cluster in clusters]
+    known = hourly if priced else [cluster.likely_usd_per_hour(prices) for cluster in clusters]
     log2_rate = np.log2(np.array(known, dtype=float)) - math.log2(3600.0)
     count = len(ground)
     billed = [one.duration_s + overhead for one in paid if one.duration_s]
@@ -71,7 +72,7 @@ def learn(
         share = _LEVEL_SD**2 / (len(paid) * _LEVEL_SD**2 + _NOISE_SD**2)
         left = _LEVEL_SD * math.sqrt(1.0 - len(paid) * share)
         return Dollars(log2_rate[:count] + share * told.sum(), np.full(count, left), overhead)
-    mixes = _mixes(clusters)
+    mixes = _mixes(clusters, prices)
     prior = _LEVEL_SD**2 + _TYPE_SD**2 * (mixes @ mixes.T)
     inner = prior[count:, count:] + _NOISE_SD**2 * np.eye(len(paid))
     gain = np.linalg.solve(inner, prior[count:, :count]).T
@@ -85,12 +86,15 @@ def _overhead(observations: Sequence[Observation]) -> float:
     return statistics.median(told) if told else OVERHEAD_S
 
 
-def _mixes(clusters: Sequence[Cluster]) -> Array:
-    """n x k: which share of a cluster's usual price is each type's."""
+def _mixes(clusters: Sequence[Cluster], prices: Prices | None) -> Array:
+    """n x k: which share of a cluster's likely price is each type's whose price was not given."""
+    given = {} if prices is None else prices.usd_per_hour
     columns: dict[str, Array] = {}
     for row, cluster in enumerate(clusters):
-        whole = cluster.usual_usd_per_hour()
+        whole = cluster.likely_usd_per_hour(prices)
         for group in cluster.groups:
+            if group.kind.name in given:
+                continue
             share = Cluster((group,)).usual_usd_per_hour() / whole if group.count else 0.0
             columns.setdefault(group.kind.name, np.zeros(len(clusters)))[row] += share
     return np.column_stack([*columns.values(), np.zeros(len(clusters))])

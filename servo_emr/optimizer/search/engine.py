@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from servo_emr.optimizer.search.feasible import able
 from servo_emr.optimizer.search.features import Array, Features, features
 from servo_emr.optimizer.search.hypotheses import PER_DOUBLING
 from servo_emr.optimizer.search.space import GROUND, Configuration, Space
-from servo_emr.optimizer.search.standing import Standing, leader, standings
+from servo_emr.optimizer.search.standing import Standing, leader, standings, value
 from servo_emr.optimizer.search.surrogate import Seen, foretell
 from servo_emr.optimizer.search.terms import Best, Objective, Observation, Stop, Suggestion
 from servo_emr.optimizer.search.worth import CUT, Outlook, outlook
@@ -80,10 +80,10 @@ class Search:
         seen = [one for one in observations if self._space.configuration(one.settings) is not None]
         tried = self._tried(seen)
         current = self._space.current
-        if current is not None and self._space.configuration(current) not in tried:
+        if current is not None and self._untried(self._space.configuration(current), tried):
             return Suggestion(dict(current), "baseline", "The current settings are measured first, to compare with.")
         ground = self._ground(seen)
-        left = np.array([row for row, point in enumerate(ground.points) if point not in tried], dtype=np.intp)
+        left = np.array([row for row, point in enumerate(ground.points) if self._untried(point, tried)], dtype=np.intp)
         measured = [one for one in seen if one.outcome in ("done", "censored")]
         if not len(left):
             return self._ended(seen, Stop("every configuration has been tried"))
@@ -94,10 +94,16 @@ class Search:
         return self._explored(ground, left, seen, best, promise)
 
     def confirm(self, observations: Sequence[Observation]) -> Suggestion | None:
-        """The best once more, for whoever has one trial left; None when it is settled, or nothing was measured."""
+        """The best once more, for whoever has one trial left; None when it is settled, nothing was measured, or
+        it failed too often.
+        """
         best = self.best(observations)
         if best is None or best.confirmed:
             return None
+        same = self._space.configuration(best.settings)
+        tries = [one for one in observations if self._space.configuration(one.settings) == same]
+        if len(tries) - best.repeats >= _TRIES:
+            return None  # it has failed since: nobody pays for ever to have it confirmed
         return Suggestion(
             dict(best.settings),
             "confirm",
@@ -117,9 +123,14 @@ class Search:
         tried = {self._space.configuration(one.settings) for one in seen if one.outcome != "failed"}
         return tried | {one for one in failed if failed.count(one) >= _TRIES}
 
+    def _untried(self, configuration: Configuration | None, tried: set[Configuration | None]) -> bool:
+        return configuration is not None and configuration not in tried and self._space.allows(configuration)
+
     def _ground(self, seen: Sequence[Observation]) -> _Ground:
         ended = [self._space.configuration(one.settings) for one in seen]
-        order = [one.configuration for one in sorted(standings(self._space, seen), key=lambda one: one.duration_s)]
+        usd = self._usd(seen)
+        known = [(value(self._objective, one, usd), one.configuration) for one in self._standings(seen)]
+        order = [one for _, one in sorted(known, key=lambda one: math.inf if one[0] is None else one[0])]
         chance = np.random.default_rng([self._seed, len(seen)])
         around = [one for one in (*order, *ended) if one is not None]
         points = self._space.ground(chance, dict.fromkeys(around))
@@ -131,15 +142,20 @@ class Search:
         return _Ground(points, sizes, learn(clusters, self._instances, self._prices, seen), rows)
 
     def _leader(self, seen: Sequence[Observation]) -> tuple[Standing, float] | None:
-        found = standings(self._space, seen)
+        return leader(self._objective, self._standings(seen), self._usd(seen))
 
+    def _standings(self, seen: Sequence[Observation]) -> list[Standing]:
+        """Of those that may be set still: a description may have been narrowed since."""
+        return [one for one in standings(self._space, seen) if self._space.allows(one.configuration)]
+
+    def _usd(self, seen: Sequence[Observation]) -> Callable[[Standing], float]:
         def usd(standing: Standing) -> float:
             """For a run whose bill is not known: what it must have cost."""
             cluster = Cluster.of(standing.first.settings, self._instances)
             dollars = learn([cluster], self._instances, self._prices, seen)
             return float(np.exp2(dollars.log2_usd(np.log2([standing.duration_s]))[0]))
 
-        return leader(self._objective, found, usd)
+        return usd
 
     def _outlook(self, ground: _Ground, seen: Sequence[Observation], best: tuple[Standing, float] | None) -> Outlook:
         # A job that could not end, for want of time or memory, has shown all the same how long it takes at least.

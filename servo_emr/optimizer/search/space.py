@@ -37,6 +37,12 @@ class Dimension:
     kind: Literal["enum", "range"]
     values: tuple[Value, ...]
 
+    def allows(self, value: Value) -> bool:
+        """Whether a value may be set: one of an enum's, or one within a range's bounds."""
+        if self.kind == "enum" or isinstance(value, str):
+            return value in self.values
+        return float(self.values[0]) <= value <= float(self.values[-1])
+
 
 @dataclass(frozen=True)
 class Space:
@@ -97,22 +103,38 @@ class Space:
             return None
         return tuple(settings[dimension.selector] for dimension in self.dimensions)
 
+    def allows(self, configuration: Configuration) -> bool:
+        """Whether a configuration may be set: one that was tried may be of a wider description."""
+        places = zip(self.dimensions, configuration, strict=True)
+        return self._legal(configuration) and all(dimension.allows(value) for dimension, value in places)
+
     def ground(self, chance: Generator, around: Iterable[Configuration]) -> list[Configuration]:
         """What is weighed for the next trial: everything, or of a large space a sample.
 
-        The sample has every configuration of `around`, and its neighbours: those that differ in one dimension.
+        The sample has every configuration of `around`, neighbours of the first of them (those that differ in one
+        dimension), and for at least a quarter of the rest of its room configurations drawn by chance.
         """
         kept = [configuration for configuration in around if self._legal(configuration)]
         if self.size <= GROUND:
             everything = itertools.product(*(dimension.values for dimension in self.dimensions))
             return list(dict.fromkeys([*(self.listed if self.listed is not None else everything), *kept]))
         found = dict.fromkeys(kept)
-        for configuration in kept:
-            found.update(dict.fromkeys(self.neighbours(configuration)))
-        found = dict.fromkeys(list(found)[:GROUND])
-        while len(found) < GROUND:
-            found.update(dict.fromkeys(self._drawn(chance, GROUND - len(found))))
+        foreign = sum(not self._regular(configuration) for configuration in found)
+        room = min(max(GROUND, len(found) + GROUND // 2), self.size + foreign)
+        near = room - (room - len(found)) // 4
+        for configuration in itertools.chain.from_iterable(map(self.neighbours, kept)):
+            if len(found) >= near:
+                break
+            found[configuration] = None
+        while len(found) < room:
+            for configuration in self._drawn(chance, GROUND):
+                if len(found) < room:
+                    found[configuration] = None
         return list(found)
+
+    def _regular(self, configuration: Configuration) -> bool:
+        """Whether it is one of those that `size` counts."""
+        return all(value in dimension.values for dimension, value in zip(self.dimensions, configuration, strict=True))
 
     def neighbours(self, configuration: Configuration) -> list[Configuration]:
         """Configurations that differ in one dimension: any other value of an enum, the next few of a range."""
