@@ -106,6 +106,7 @@ def summary(subject: Subject, found: Findings) -> dict[str, Any]:
         "spent_usd": found.spent,
         "recommended": _figures(found.best),
         "recommended_is_clear": found.clear,
+        "saving_is_clear": found.saving_is_clear,
         "baseline": _figures(found.baseline),
         "fastest": _figures(found.fastest),
         "payback_runs": found.payback,
