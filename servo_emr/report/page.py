@@ -156,6 +156,7 @@ def render(subject: Subject, found: Findings) -> str:
         totals=phase_totals(found),
         table=runs_table(found.runs),
         basis=_basis(subject, found),
+        notice=(assets / "NOTICE.md").read_text(encoding="utf-8"),
         style=(assets / "page.css").read_text(encoding="utf-8"),
         scripts=scripts,
         policy=f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src 'unsafe-inline'",
