@@ -125,7 +125,8 @@ def test_the_wheel_holds_the_whole_package_with_its_data_and_nothing_else(wheel:
     cluster = {f"servo_emr/notebook/cluster/{name}" for name in ("bootstrap.sh", "constraints.txt", "run_notebook.py")}
     assert cluster | {"servo_emr/py.typed", "servo_emr/pricing/us-east-1.csv"} <= names
     described = {name.partition(".dist-info/")[2] for name in info}
-    assert described == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    licences = {"licenses/LICENSE", "licenses/servo_emr/report/assets/NOTICE.md"}
+    assert described == {"METADATA", "WHEEL", "RECORD", "entry_points.txt"} | licences
 
 
 def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> None:
@@ -133,7 +134,9 @@ def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> Non
     folder = f"servo_emr-{wheel.name.split('-')[1]}.dist-info"
     metadata = Parser().parsestr(archive.read(f"{folder}/METADATA").decode())
     assert metadata["Name"] == "servo-emr"
-    assert metadata["License-Expression"] == "Apache-2.0"
+    licences = "Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND ISC AND MIT AND Unlicense"
+    assert metadata["License-Expression"] == licences
+    assert metadata.get_all("License-File") == ["LICENSE", "servo_emr/report/assets/NOTICE.md"]
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
     extras = {"demo", "dev", "emulator", "notebook", "optimizer", "report", "spark"}

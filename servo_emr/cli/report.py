@@ -26,7 +26,10 @@ def report(
         Output.TEXT, "-o", help="text for people, json: one document on standard output, with the file's name in it."
     ),
 ) -> None:
-    """Write one self-contained HTML file: the best settings, how sure that is, what the search cost, every run."""
+    """Write one self-contained HTML file: the best settings, how sure that is, what the search cost, every run.
+
+    Recommended is the cheapest: a deadline or a price limit of an optimizer is not known here.
+    """
     live = assemble(load(file_of(context.obj)), note, keeps_prices=False)
     written = asyncio.run(write_report(live, path))
     if output is Output.JSON:

@@ -137,8 +137,8 @@ def cost_against_duration(found: Findings) -> Chart | None:
 def _place(run: Run) -> tuple[float | None, float]:
     """(seconds or None, USD) of a run: measured, or the bounds that are known."""
     if run.kind is Kind.BOUND:
-        bound = run.row["duration_at_least_s"]
-        return (None if bound is None else float(bound)), run.spent
+        bound, least = run.row["duration_at_least_s"], run.row["cost_at_least_usd"]
+        return (None, run.spent) if bound is None or least is None else (float(bound), float(least))
     if run.kind in (Kind.MEASURED, Kind.DISTURBED):
         return run.duration, run.cost
     return None, run.spent

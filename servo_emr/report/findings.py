@@ -17,18 +17,44 @@ from servo_emr.report.runs import Choice, Kind, Run, choices, front
 
 __all__ = ["Failures", "Findings", "Noise", "findings"]
 
-_CLEAR = 2.0
-"""A difference of so many standard deviations is called clear."""
+_STUDENT = {
+    1: 12.71,
+    2: 4.31,
+    3: 3.19,
+    4: 2.78,
+    5: 2.58,
+    6: 2.45,
+    7: 2.37,
+    8: 2.31,
+    9: 2.27,
+    10: 2.23,
+    15: 2.14,
+    30: 2.05,
+}
+"""From so many degrees of freedom on, Student's 97.5 % quantile (rounded up): a difference of more standard deviations
+than that is called clear. A spread that is known from two measurements alone is hardly known."""
 
 
 @dataclass(frozen=True)
 class Noise:
     """How much measurements of equal settings differ: standard deviation as a share of the mean, pooled over all
-    settings that were measured more than once; `measurements` of `settings` went into it."""
+    settings that were measured more than once; `measurements` of `settings` went into it, a degree of freedom less for
+    each of the settings.
+    """
 
     share: float
     measurements: int
     settings: int
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom."""
+        return self.measurements - self.settings
+
+    @property
+    def factor(self) -> float:
+        """How many standard deviations make a difference clear."""
+        return _STUDENT[max(least for least in _STUDENT if least <= self.freedom)]
 
 
 @dataclass(frozen=True)
@@ -50,8 +76,9 @@ class Findings:
 
     choices: settings with their measurements, cheapest first. baseline_is_configured: whether the baseline is what
     servo.yaml says; if not, it is what was measured first. clear: whether the recommended settings beat the runner-up
-    beyond noise; None where that cannot be told. payback: how many runs of the job, at the recommended settings in the
-    place of the baseline's, save what all runs have cost; None where nothing is saved.
+    beyond noise; None where that cannot be told. saving_is_clear: the same against the baseline. payback: how many
+    runs of the job, at the recommended settings in the place of the baseline's, save what all runs have cost; None
+    where nothing is saved.
     """
 
     runs: tuple[Run, ...]
@@ -65,6 +92,7 @@ class Findings:
     cost_noise: Noise | None
     duration_noise: Noise | None
     clear: bool | None
+    saving_is_clear: bool | None
     spent: float
     payback: int | None
     failures: tuple[Failures, ...]
@@ -116,7 +144,8 @@ def findings(
         baseline_is_configured=baseline is not None,
         cost_noise=noise,
         duration_noise=_noise(found, "duration"),
-        clear=_clear(best, rivals, noise),
+        clear=_clear(best, rivals[0] if rivals else None, noise),
+        saving_is_clear=_clear(best, None if base is best else base, noise),
         spent=spent,
         payback=math.ceil(spent / saving) if saving > 0 else None,
         failures=tuple(_failures(runs)),
@@ -142,12 +171,11 @@ def _noise(found: Iterable[Choice], of: str) -> Noise | None:
     return Noise(math.sqrt(squares / freedom), sum(map(len, several)), len(several))
 
 
-def _clear(best: Choice | None, rivals: Sequence[Choice], noise: Noise | None) -> bool | None:
-    if best is None or not rivals or noise is None or best.cost <= 0:
+def _clear(best: Choice | None, rival: Choice | None, noise: Noise | None) -> bool | None:
+    if best is None or rival is None or noise is None or best.cost <= 0:
         return None
-    rival = rivals[0]
     between = noise.share * math.sqrt(1 / len(best.runs) + 1 / len(rival.runs))
-    return rival.cost / best.cost - 1 > _CLEAR * between
+    return rival.cost / best.cost - 1 > noise.factor * between
 
 
 def _failures(runs: Iterable[Run]) -> list[Failures]:

@@ -44,13 +44,13 @@ COLUMNS: Mapping[str, str] = {
     "repeats": "how often the job was to run on the cluster",
     "cost_usd": "what one run of the job costs on this cluster; only of a run that succeeded and has a bill",
     "duration_at_least_s": "what the job had taken when the trial's own limit stopped it: a lower bound",
-    "cost_at_least_usd": "what had been spent then: a lower bound",
+    "cost_at_least_usd": "what had been spent then: a lower bound of cost_usd; only of one launch and one repeat",
     "stopped_after_s": "what the job had taken when it failed: no measurement",
     "spent_usd": "what was spent on the run, whatever became of it",
     "billed": "whether that is a bill; if not, a running total at the cluster's full rate",
-    "ec2_usd": "the part of spent_usd that is EC2's",
-    "fee_usd": "the part that is EMR's fee",
-    "ebs_usd": "the part that is EBS's",
+    "ec2_usd": "the part of the last launch's bill that is EC2's",
+    "fee_usd": "the part of it that is EMR's fee",
+    "ebs_usd": "the part of it that is EBS's",
     "job_usd": "the part of cost_usd spent while the job ran",
     "node_hours": "instance-hours billed",
     "provisioning_s": "from the launch to the creation of the last instance that was there from the start",
@@ -148,7 +148,7 @@ def _row(record: RunRecord) -> Row:
         "repeats": spec.get("job", {}).get("repeats", 1),
         "cost_usd": cost.get("usd") if succeeded else None,
         "duration_at_least_s": ran if censored else None,
-        "cost_at_least_usd": spent(record) if censored else None,
+        "cost_at_least_usd": spent(record) if censored and _bounds_cost(record) else None,
         "stopped_after_s": ran if record.decided and not succeeded and not censored else None,
         "spent_usd": spent(record),
         "billed": bool(cost),
@@ -173,6 +173,12 @@ def _row(record: RunRecord) -> Row:
         "notebook_sha256": record.notebook_sha256,
         **{name: record.urls.get(name) for name in ("folder", "notebook", "logs")},
     }
+
+
+def _bounds_cost(record: RunRecord) -> bool:
+    """Whether what was spent is less than a run of the job costs: neither earlier launches nor several repeats are in
+    it."""
+    return not record.attempts and record.spec.get("job", {}).get("repeats", 1) == 1
 
 
 def _market(spec: Mapping[str, Any]) -> str:

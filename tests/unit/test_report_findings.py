@@ -106,7 +106,7 @@ def test_what_an_optimizer_recommends_is_shown_once_it_was_measured() -> None:
 
 @pytest.mark.parametrize(
     ("again", "rival", "clear"),
-    [((), 1.5, None), ((1.0,), 1.5, True), ((1.1,), 1.11, False), ((1.04,), 1.5, True)],
+    [((), 1.5, None), ((1.0,), 1.5, True), ((1.1,), 1.11, False), ((1.04,), 1.5, True), ((1.04,), 1.3, False)],
 )
 def test_how_sure_it_is_follows_from_the_noise_of_repeats_and_is_unknown_without_any(
     again: tuple[float, ...], rival: float, clear: bool | None
@@ -115,6 +115,25 @@ def test_how_sure_it_is_follows_from_the_noise_of_repeats_and_is_unknown_without
     what = found(*records, measured(rival, 900.0, 6, at=9))
     assert what.clear is clear
     assert (what.cost_noise is None) is (clear is None)
+
+
+def test_the_less_the_noise_is_known_the_more_a_difference_has_to_be() -> None:
+    pair = found(*(measured(cost, 900.0, 4, at=n) for n, cost in enumerate((1.0, 1.04))), measured(1.3, 900.0, 6, at=9))
+    many = found(*(measured(1.0 + 0.04 * (n % 2), 900.0, 4, at=n) for n in range(8)), measured(1.3, 900.0, 6, at=9))
+    assert pair.cost_noise is not None
+    assert many.cost_noise is not None
+    assert (pair.cost_noise.freedom, many.cost_noise.freedom) == (1, 7)
+    assert pair.cost_noise.factor > 12.7
+    assert (pair.clear, many.clear) == (False, True)
+
+
+def test_a_saving_against_the_baseline_is_held_to_the_same_noise() -> None:
+    def against(usd: float) -> Findings:
+        return found(measured(usd, 900.0, 4, at=1), measured(1.0, 900.0, 6, at=2), measured(1.1, 900.0, 6, at=3))
+
+    assert (against(1.2).saving_is_clear, against(5.0).saving_is_clear) == (False, True)
+    alone = found(measured(1.0, 900.0, 4, at=1), measured(1.2, 900.0, 4, at=2))
+    assert alone.saving_is_clear is None
 
 
 def test_nothing_is_recommended_when_nothing_was_measured() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -51,6 +52,16 @@ def test_every_chart_is_what_vega_lites_own_schema_allows(tmp_path: Path) -> Non
 
 def test_the_bundle_in_the_package_is_what_the_pinned_library_makes() -> None:
     assert TARGET.read_text(encoding="utf-8") == bundle()
+
+
+def test_the_page_carries_the_licences_of_what_it_holds_word_for_word_and_inert(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write(path, subject())
+    (shown,) = re.findall(r'<details id="licences">.*?<pre>(.*?)</pre>', path.read_text(), flags=re.DOTALL)
+    assert "<" not in shown
+    assert html.unescape(shown) == (TARGET.parent / "NOTICE.md").read_text(encoding="utf-8")
+    for words in ("University of Washington", "Mike Bostock", "Charles Karney", "Cynthia Brewer", "Ariya Hidayat"):
+        assert words in shown
 
 
 def test_the_page_names_no_address_that_a_browser_would_fetch(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.errors import Reason
 from servo_emr.domain.run import RunRecord, RunState
 from servo_emr.domain.spec import plain
@@ -56,6 +57,18 @@ def test_what_a_trials_own_limit_stopped_has_lower_bounds_under_names_of_their_o
     found = row(ended(reason))
     assert (found["duration_at_least_s"], found["cost_at_least_usd"]) == (600.0, 0.5)
     assert found["duration_s"] is found["cost_usd"] is found["stopped_after_s"] is None
+
+
+@pytest.mark.parametrize("several", ["launches", "repeats"])
+def test_what_several_launches_or_repeats_cost_together_is_no_lower_bound_of_one(several: str) -> None:
+    spec = plain(SPEC)
+    changes: dict[str, Any] = {"attempts": (Attempt(1, "j-1", None, 0.0, 9.0, "environment/capacity", "m", 0.1),)}
+    if several == "repeats":
+        spec["job"]["repeats"] = 3
+        changes = {"spec": spec}
+    found = row(ended(Reason.DEADLINE, **changes))
+    assert found["cost_at_least_usd"] is None
+    assert found["spent_usd"] == 0.5
 
 
 def test_a_success_without_a_bill_has_no_cost_and_what_was_spent_is_called_no_bill() -> None:
