@@ -86,8 +86,8 @@ CASES: dict[Reason, Case] = {
         {"components.core.market": "spot"},
         fault(
             "end-cluster",
-            phase="provisioning",
-            after=300,
+            phase="bootstrapping",  # there are instances by then, however long they took to come
+            after=20,
             code="INTERNAL_ERROR",
             error="INTERNAL_ERROR_SPOT_PRICE_INCREASE_PRIMARY",
             message="The spot price went above the bid.",
