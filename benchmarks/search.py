@@ -136,7 +136,7 @@ def read(path: Path, prices: Prices, full: bool) -> list[Job]:
     if unsized := kinds - set(packaged()):
         raise SystemExit(f"{path}: no size is known of {', '.join(sorted(unsized))}")
     able = {name: group for name, group in rows.items() if any(int(row["completed"]) for row in group)}
-    for name in rows.keys() - able.keys():
+    for name in sorted(rows.keys() - able.keys()):
         print(f"{name} is left out: no run of it was completed.", file=sys.stderr)
     if not able:
         raise SystemExit(f"{path}: it has no job of which a run was completed")
