@@ -18,7 +18,7 @@ from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.release import command_by_hand
 from servo_emr.remedies import next_step
 
-__all__ = ["console_link", "failure_block", "failure_of", "launches"]
+__all__ = ["console_of", "failure_block", "failure_of", "launches"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TRACEBACK_LINES = 60
@@ -40,9 +40,12 @@ def failure_block(error: RunError, record: RunRecord | None = None) -> str:
     return _block(error.reason, error.message, error.remedy, details, record)
 
 
-def console_link(region: str, cluster_id: str) -> str:
-    """The page of a cluster in AWS's console."""
-    return f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{cluster_id}"
+def console_of(record: RunRecord) -> str | None:
+    """The page of a run's cluster in AWS's console; None without a cluster, and for one of an emulator."""
+    region = str(record.spec.get("region", ""))
+    if record.cluster_id is None or record.emulated:
+        return None
+    return f"https://{region}.console.aws.amazon.com/emr/home?region={region}#/clusterDetails/{record.cluster_id}"
 
 
 def launches(record: RunRecord) -> list[str]:
@@ -146,8 +149,7 @@ def _places(record: RunRecord, details: Mapping[str, Any]) -> list[str]:
     """Cluster, console, logs and notebook: what there is of them."""
     if record.cluster_id is None:
         return []
-    region = str(record.spec.get("region", ""))
-    lines = _fact("Cluster", f"{record.cluster_id}\n{console_link(region, record.cluster_id)}")
+    lines = _fact("Cluster", "\n".join(filter(None, (record.cluster_id, console_of(record)))))
     logs = record.urls.get("logs")
     lines += _fact("Logs", f"{logs.rstrip('/')}/{record.cluster_id}/" if logs else "none: no emr.cluster.log_uri")
     started = [step for step in record.steps if step.timeline.ready is not None]

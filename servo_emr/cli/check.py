@@ -43,9 +43,13 @@ def _plain(result: Checked) -> dict[str, Any]:
 
 def _page(results: Sequence[Checked]) -> str:
     counted = [(sum(result.outcome is outcome for result in results), outcome) for outcome in Outcome]
-    summary = ", ".join(f"{count} {outcome}" for count, outcome in counted if count)
+    summary = ", ".join(_counted(count, outcome) for count, outcome in counted if count)
     styles = {"OUTCOME": _STYLES} if coloured() else None
     return f"{table(_rows(results), columns(), 'FINDING', styles=styles)}\n\n{summary}"
+
+
+def _counted(count: int, outcome: Outcome) -> str:
+    return f"{count} {outcome}{'s' if count > 1 and outcome is not Outcome.OK else ''}"
 
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "red"}

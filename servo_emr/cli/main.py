@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 import click
@@ -58,7 +58,10 @@ def _version(asked: bool) -> None:
 def options(
     context: typer.Context,
     config_file: Optional[str] = typer.Option(
-        None, "-c", "--config-file", help="The configuration; default: servo.yaml, or SERVO_CONFIG_FILE."
+        None,
+        "-c",
+        "--config-file",
+        help="The configuration; default: servo.yaml, or SERVO_CONFIG_FILE; may stand anywhere.",
     ),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks; may stand anywhere."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
@@ -91,12 +94,32 @@ for _section, _commands in _COMMANDS.items():
         app.command(_name, cls=Command, rich_help_panel=_section)(_command)
 
 
+def _file_first(words: Sequence[str]) -> list[str]:
+    """The command line with -c, wherever it stands, before the command; no command has an option of that name."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            rest += [word, *left]
+        elif word in ("-c", "--config-file"):
+            value = next(left, None)
+            if value is None:
+                return [word]  # which is refused: it would take the command for its value
+            first += [word, value]
+        elif word.startswith(("--config-file=", "-c")):
+            first.append(word)
+        else:
+            rest.append(word)
+    return [*first, *rest]
+
+
 def run() -> None:
     """Runs the command line of this process."""
     debug = "--debug" in sys.argv[1:]
     try:
         # --debug is understood wherever it stands: one adds it to the end of a line that has just failed.
-        status = app([word for word in sys.argv[1:] if word != "--debug"], standalone_mode=False)
+        status = app(_file_first([word for word in sys.argv[1:] if word != "--debug"]), standalone_mode=False)
     except click.exceptions.Abort:
         typer.echo("Stopped.", err=True)
         status = 1

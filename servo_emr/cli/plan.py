@@ -13,7 +13,7 @@ import typer
 from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
 from servo_emr.cli.planned import Planned, changes, limits, plan_page
 from servo_emr.cli.settings_file import file_of, load
-from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageError
+from servo_emr.domain.errors import ConfigurationError, RunError, UsageError, Verdict
 from servo_emr.domain.ports import Finding
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spec import RunKey, RunSpec, plain
@@ -65,7 +65,8 @@ def plan(
             typer.echo(f"\nThe request to EMR (RunJobFlow):\n{json.dumps(document['request'], indent=2)}")
         else:
             words = "".join(f" --set {text}" for text in assignments)
-            told = f"Nothing was launched. `servo-emr cycle{words}` runs it, `--request` shows the exact request."
+            runs_it = "" if document["refusal"] is not None else f" `servo-emr cycle{words}` runs it."
+            told = f"Nothing was launched.{runs_it} `--request` shows the exact request."
             note("\n" + fitted(told, columns(err=True)))
     if document["refusal"] is not None:
         raise typer.Exit(1)
@@ -132,7 +133,7 @@ async def _appraised(live: Live, spec: RunSpec) -> Appraisal:
     try:
         await live.packer.pack(spec, RunKey(live.workspace.uri, NO_ID, NO_RUN))
     except RunError as error:
-        finding = Finding(error.reason, error.message, error.reason is Reason.NOTEBOOK, error.remedy)
+        finding = Finding(error.reason, error.message, error.reason.verdict is Verdict.OPERATOR, error.remedy)
         preflight = replace(appraisal.preflight, findings=(*appraisal.preflight.findings, finding))
         refusal = appraisal.refusal or (error if finding.certain else None)
         return replace(appraisal, preflight=preflight, refusal=refusal)

@@ -34,7 +34,7 @@ def prices(
     for text in dict.fromkeys(quote.notes):
         note(f"Mind: {text}")
     for error in unknown.values():
-        note(f"{error.reason}: {error}")
+        note(f"Error: {error.reason}: {error}")
     if output is Output.JSON:
         refused = {name: str(error) for name, error in unknown.items()}
         emit_json({"currency": "USD", **plain(quote), "unknown": refused})

@@ -7,7 +7,7 @@ import contextlib
 import enum
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -25,10 +25,15 @@ from servo_emr.lifecycle.past import read_past
 from servo_emr.report.table import cluster, rows, to_csv
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["Listing", "resume", "row", "runs"]
+__all__ = ["Listing", "listing", "resume", "row", "runs"]
 
 DROPPED = ("CLUSTER", "WHEN (UTC)", "STATE", "DURATION")
 """What a narrow terminal does without, in this order: the run's id tells when it began."""
+
+
+_NODES = 12
+"""Columns that the nodes may be wrapped into, if no type is longer, before a list of runs becomes facts: what the
+longest reason leaves of 80."""
 
 
 class Listing(enum.StrEnum):
@@ -109,10 +114,16 @@ def _listed(live: Live, found: _Found, which: Chosen) -> str:
     if coloured():
         reasons = {record.reason or "" for record in found.records}
         styles = {"OUTCOME": {name: "green" if name == Reason.SUCCESS else "red" for name in reasons}}
-    text = table(shown, columns(), drop=DROPPED, styles=styles)
+    text = listing(shown, columns(), styles)
     if any(one["USD"].startswith("~") for one in shown):
         note("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
     return text
+
+
+def listing(shown: Sequence[Mapping[str, str]], width: int | None, styles: Mapping[str, Mapping[str, str]]) -> str:
+    """Rows of runs as a table that fits: less is shown, then the nodes take several lines."""
+    words = [len(word) for one in shown for word in one["NODES"].split()]
+    return table(shown, width, "NODES", DROPPED, styles, least=max(_NODES, *words))
 
 
 async def _found(live: Live, which: Chosen) -> _Found:

@@ -16,7 +16,7 @@ from servo_emr.cli.timeline import drawing, spans
 from servo_emr.domain.errors import UsageError, Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
-from servo_emr.failure_block import console_link, failure_of
+from servo_emr.failure_block import console_of, failure_of
 from servo_emr.lifecycle.guards import spent
 from servo_emr.wiring import Live, assemble
 
@@ -87,14 +87,13 @@ def page(record: RunRecord, width: int | None = None) -> str:
 
 def _head(record: RunRecord) -> dict[str, Any]:
     repeats = record.details.get("repeat_seconds") or ()
-    where = console_link(str(record.spec.get("region", "")), record.cluster_id) if record.cluster_id else None
     return {
         "Run": record.run_id,
         "When (UTC)": f"{when(record.created_at)} to {when(record.ended_at)}",
         "Outcome": f"{record.reason or 'not yet'} ({record.state})",
         "Settings": ", ".join(f"{name}={value}" for name, value in record.settings.items()),
         "Cluster": record.cluster_id,
-        "Console": where,
+        "Console": console_of(record),
         "Nodes were": record.details.get("realised"),
         "Repeats": ", ".join(seconds(value) for value in repeats),
         "Recovered": "another process saw it through" if record.recovered else None,
@@ -143,7 +142,7 @@ def _nodes(record: RunRecord) -> list[dict[str, str]]:
     return [
         {
             "NODES": f"{len(rows)} x {inst_type}",
-            "MARKET": market,
+            "MARKET": market.lower().replace("_", "-"),
             "GROUP": group,
             "HOURS": f"{sum(row['seconds'] for row in rows) / 3600:.4f}",
             **{

@@ -25,6 +25,7 @@ def table(
     wide: str = "",
     drop: Sequence[str] = (),
     styles: Mapping[str, Mapping[str, str]] | None = None,
+    least: int = NARROWEST,
 ) -> str:
     """Rows of equal keys as a plain table; columns of numbers stand to the right.
 
@@ -33,6 +34,7 @@ def table(
             facts, row by row, with all its columns.
         wide: the column that is wrapped when there is too little room.
         drop: the columns that are left out then, the first of them first, before anything is wrapped.
+        least: the narrowest that `wide` may become.
         styles: column -> value -> rich style, for a terminal that shows colours; the value says the same without it.
     """
     if not rows:
@@ -45,7 +47,7 @@ def table(
                 kept.remove(name)
         if (excess := _excess(cells, kept, width)) > 0:
             room = _taken(cells, wide) - excess if wide in kept else 0
-            if room < NARROWEST:
+            if room < least:
                 return "\n\n".join(facts(row, width) for row in cells)
             cells = [{**row, wide: fitted(row[wide], room)} for row in cells]
     return _drawn(cells, kept, styles or {})

@@ -106,8 +106,9 @@ def cost_against_duration(found: Findings) -> Chart | None:
     unit, seconds = time_unit(max(durations))
     kinds = [kind for kind in _SHAPES if any(run.kind is kind for run in [*shown, *failed])]
     told = (
-        f"{counted(len(shown), 'run')} with a duration between {lasted(min(durations))} and {lasted(max(durations))}; "
-        f"{counted(len(failed), 'failed run')} without one. "
+        f"{_spread([run.duration for run in shown if run.kind is not Kind.BOUND])}; "
+        f"{counted(sum(run.kind is Kind.BOUND for run in shown), 'run')} with lower bounds alone; "
+        f"{counted(len(failed), 'failed run')} without a duration. "
         f"The Pareto front, cheapest first: {_listed(found.front)}."
     )
     x = {"field": "x", **axis_title(f"Duration of the job ({unit})", durations)}
@@ -132,6 +133,13 @@ def cost_against_duration(found: Findings) -> Chart | None:
     front = [_front(found.front, seconds, x, y)] if found.front else []
     layers = [*rings, runs, *([crosses] if failed else []), *front, *names]
     return chart("tradeoff", "Cost against duration", told, 380, layers)
+
+
+def _spread(durations: Sequence[float]) -> str:
+    """How many durations were measured, and between what."""
+    if len(durations) < 2:
+        return counted(len(durations), "run") + " with a duration" + "".join(f" of {lasted(one)}" for one in durations)
+    return f"{len(durations):,} runs with durations between {lasted(min(durations))} and {lasted(max(durations))}"
 
 
 def _place(run: Run) -> tuple[float | None, float]:

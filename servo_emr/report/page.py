@@ -22,7 +22,7 @@ from typing import Any
 from servo_emr import __version__
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import canonical
-from servo_emr.failure_block import console_link, failure_of
+from servo_emr.failure_block import console_of, failure_of
 from servo_emr.report import charts, slices
 from servo_emr.report.findings import Findings, findings
 from servo_emr.report.runs import Choice, Kind, Run, runs_of
@@ -207,9 +207,9 @@ def _details(subject: Subject, found: Findings) -> dict[str, Any]:
 def _link(subject: Subject, run: Run) -> str | None:
     """The cluster's page in AWS's console; an emulated one has none."""
     region = str(run.row["region"] or "")
-    if subject.emulated or run.record.emulated or not run.record.cluster_id or not region.replace("-", "").isalnum():
+    if subject.emulated or not (run.record.cluster_id or "").isprintable() or not region.replace("-", "").isalnum():
         return None
-    return console_link(region, run.record.cluster_id) if run.record.cluster_id.isprintable() else None
+    return console_of(run.record)
 
 
 def _basis(subject: Subject, found: Findings) -> dict[str, Any]:

@@ -29,6 +29,7 @@ _BY_RANK = {"field": "rank", "op": "min", "order": "ascending"}
 _CROSS = "\N{MULTIPLICATION SIGN}"
 _BARS = 12
 _STRIPS = 20
+_A_MEASUREMENT = {"cost": "a cost", "duration": "a duration", "repeats in a run": "a repeat in a run"}
 _PHASES = dict(
     zip(phases.PHASES, ("var(--p1)", "var(--p2)", "var(--p3)", "var(--p4)", "var(--p5)"), strict=True),
 )
@@ -48,7 +49,8 @@ def by_type_and_count(found: Findings) -> Chart | None:
     if len(best) < 2:
         return None
     lowest = min(choice.cost for choice in best.values())
-    failed = {run.workers for run in found.of(Kind.FAILED, Kind.BOUND)} - best.keys()
+    failed = {run.workers for run in found.of(Kind.FAILED)} - best.keys()
+    stopped = {run.workers for run in found.of(Kind.BOUND)} - best.keys()
     cells = [{"rank": rank, **_cell(*one, lowest)} for rank, one in enumerate(best.items())]
     cells += [
         {
@@ -57,9 +59,9 @@ def by_type_and_count(found: Findings) -> Chart | None:
             "class": _NOT_MEASURED,
             "text": "\N{MULTIPLICATION SIGN}",
             "cost": "none",
-            "settings": "failed",
+            "settings": "stopped by a limit" if (name, count) in stopped else "failed",
         }
-        for name, count in sorted(failed)
+        for name, count in sorted(failed | stopped)
     ]
     counts = len({cell["count"] for cell in cells})
     y = {"field": "type", "type": "nominal", "title": None, "sort": _BY_RANK}
@@ -177,6 +179,9 @@ def by_phase(found: Findings, what: str) -> Chart | None:
     first = next(iter(means))
     told = ", ".join(f"{value['phase']} {value['told']}" for value in values if value["settings"] == first)
     told = f"Of {first}, the first bar: {told}."
+    if len(found.choices) > len(shown):
+        named = "the baseline and " if len(shown) > _BARS else ""
+        told += f" Shown are {named}the {_BARS} cheapest of {len(found.choices):,} choices of settings."
     return chart(f"phases-{what}", title, told, 26 * len(means), [layer], data={"values": values})
 
 
@@ -187,7 +192,8 @@ def _mean(records: Iterable[RunRecord], of: Callable[[RunRecord], Mapping[str, f
 
 def noise(found: Findings) -> Chart | None:
     """How far measurements of equal settings lie from their mean, and repeats inside one run from theirs."""
-    several = sorted((c for c in found.choices if _repeated(c)), key=lambda c: (-len(c.runs), c.cost))[:_STRIPS]
+    repeated = sorted((c for c in found.choices if _repeated(c)), key=lambda c: (-len(c.runs), c.cost))
+    several = repeated[:_STRIPS]
     values: list[Spec] = []
     for rank, choice in enumerate(several):
         for what, deviations in _deviations(choice).items():
@@ -212,8 +218,9 @@ def noise(found: Findings) -> Chart | None:
     }
     widest = max(values, key=lambda value: abs(value["off"]))
     told = (
-        f"{counted(len(several), 'setting was', 'settings were')} measured more than once; the farthest from its mean "
-        f"is a {widest['what']} of {widest['settings']}, {widest['told']}."
+        f"{counted(len(repeated), 'choice of settings was', 'choices of settings were')} measured more than once"
+        f"{f', the {_STRIPS} with the most measurements are shown' if len(repeated) > _STRIPS else ''}; the farthest "
+        f"from its mean is {_A_MEASUREMENT[widest['what']]} of {widest['settings']}, {widest['told']}."
     )
     height = len(several) * (10 * len(used) + 6)
     return chart("noise", "Noise: measurements of equal settings", told, height, [layer], data={"values": values})

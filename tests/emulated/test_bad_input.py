@@ -107,10 +107,26 @@ def test_a_file_that_is_no_configuration_is_named(cli: Cli, text: str, message: 
     assert error(cli("plan", text=text), 2).startswith(message)
 
 
-def test_a_configuration_that_is_not_there_is_named_with_the_ways_to_have_one(cli: Cli) -> None:
-    told = error(cli("-c", "other.yaml", "plan"), 2)
+@pytest.mark.parametrize("words", ["-c other.yaml plan", "plan -c other.yaml", "plan --config-file=other.yaml"])
+def test_a_configuration_that_is_not_there_is_named_with_the_ways_to_have_one(cli: Cli, words: str) -> None:
+    told = error(cli(*words.split()), 2)
     assert told.startswith("other.yaml: No such file or directory.")
     assert "servo generate" in told
+
+
+def test_a_file_option_without_a_file_is_refused(cli: Cli) -> None:
+    assert "requires an argument" in cli("plan", "-c").stderr
+
+
+@pytest.mark.parametrize("notebook", ["nope.ipynb", "s3://acme-servo/nope.ipynb", "s3://acme-none/job.ipynb"])
+def test_the_plan_of_a_notebook_that_cannot_be_read_is_refused_and_names_no_way_to_run_it(
+    cli: Cli, notebook: str
+) -> None:
+    done = cli("plan", changes={"job.notebook": notebook})
+    assert done.returncode == 1
+    assert "Cannot run:" in done.stdout
+    assert "nothing would be launched" in done.stdout
+    assert "runs it" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from servo_emr.cli.chosen import Sort, chosen_by
-from servo_emr.cli.runs import row
+from servo_emr.cli.runs import listing, row
 from servo_emr.cli.show import page
 from servo_emr.cli.tables import table
 from servo_emr.cli.timeline import Span, drawing, spans
 from servo_emr.domain.attempt import Attempt
-from servo_emr.domain.errors import RunError, UsageError, Verdict
+from servo_emr.domain.errors import Reason, RunError, UsageError, Verdict
 from servo_emr.domain.run import RunRecord, RunState, StepLook, StepState, Timeline
 from servo_emr.domain.spec import plain
 from tests.support.memory import MemoryWorkspace
@@ -204,6 +204,20 @@ def test_what_is_dropped_goes_in_its_order_and_no_further_than_it_must() -> None
     assert table(ROWS, 60, drop=("WHEN", "NODES")).splitlines()[0].split() == ["RUN", "NODES", "USD"]
     assert table(ROWS, 30, drop=("WHEN", "NODES")).splitlines()[0].split() == ["RUN", "USD"]
     assert table(ROWS, 20, drop=("WHEN", "NODES")).splitlines()[1].split() == ["WHEN", "w" * 20]
+
+
+def test_the_longest_reason_leaves_a_list_of_runs_a_table_at_80_columns() -> None:
+    reason = max(map(str, Reason), key=len)
+    lines = listing([row(record(1, NOW, verdict=Verdict.CONFIGURATION, reason=reason), NOW)], 80, {}).splitlines()
+    assert lines[0].split() == ["RUN", "NODES", "OUTCOME", "USD"]
+    assert reason in lines[1]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_console_of_a_real_cluster_is_named_and_an_emulated_one_has_none() -> None:
+    real = record(1, NOW, cluster_id="j-1", verdict=Verdict.CENSORED, reason="deadline")
+    assert page(real).count("#/clusterDetails/j-1") == 2
+    assert "console.aws" not in page(replace(real, emulated=True))
 
 
 def test_a_style_colours_a_value_and_says_nothing_that_the_value_does_not() -> None:
