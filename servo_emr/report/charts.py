@@ -270,11 +270,11 @@ def _descent(best: Sequence[Spec], failed: int, spent: float) -> str:
     )
 
 
-def ordinal(field: str, names: Mapping[str, str], title: str | None) -> Spec:
-    """A colour by name: value -> colour, in this order."""
+def ordinal(field: str, names: Mapping[str, str], title: str | None, columns: int = 3) -> Spec:
+    """A colour by name: value -> colour, in this order; the legend has so many columns."""
     return {
         "field": field,
         "type": "nominal",
         "scale": {"domain": list(names), "range": list(names.values())},
-        "legend": {"title": title, "columns": 3},
+        "legend": {"title": title, "columns": columns},
     }

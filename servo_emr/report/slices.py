@@ -75,7 +75,7 @@ def by_type_and_count(found: Findings) -> Chart | None:
         "encoding": {
             "x": x,
             "y": y,
-            "color": ordinal("class", colours, None),
+            "color": ordinal("class", colours, None, 2),
             "tooltip": tip(settings="settings", cost="cost"),
         },
     }
@@ -153,7 +153,8 @@ def by_phase(found: Findings, what: str) -> Chart | None:
     shown = list(found.choices[:_BARS])
     if found.baseline is not None and found.baseline not in shown:
         shown.append(found.baseline)
-    means = {choice.label: mean for choice in shown if (mean := _mean([run.record for run in choice.runs], of))}
+    named = _names(shown)
+    means = {named[choice.key]: mean for choice in shown if (mean := _mean([run.record for run in choice.runs], of))}
     values = [
         {"settings": label, "rank": rank, "phase": phase, "order": index, "value": mean.get(phase, 0.0) / factor,
          "told": lasted(mean.get(phase, 0.0)) if what == "time" else usd(mean.get(phase, 0.0))}
@@ -180,9 +181,19 @@ def by_phase(found: Findings, what: str) -> Chart | None:
     told = ", ".join(f"{value['phase']} {value['told']}" for value in values if value["settings"] == first)
     told = f"Of {first}, the first bar: {told}."
     if len(found.choices) > len(shown):
-        named = "the baseline and " if len(shown) > _BARS else ""
-        told += f" Shown are {named}the {_BARS} cheapest of {len(found.choices):,} choices of settings."
+        besides = "the baseline and " if len(shown) > _BARS else ""
+        told += f" Shown are {besides}the {_BARS} cheapest of {len(found.choices):,} choices of settings."
     return chart(f"phases-{what}", title, told, 26 * len(means), [layer], data={"values": values})
+
+
+def _names(found: Iterable[Choice]) -> dict[str, str]:
+    """Key -> label of each choice, no two alike: settings on other nodes of equal types and counts have the same words,
+    and would share a bar."""
+    names: dict[str, str] = {}
+    for choice in found:
+        again = sum(name == choice.label or name.startswith(f"{choice.label} (") for name in names.values())
+        names[choice.key] = f"{choice.label} ({again + 1})" if again else choice.label
+    return names
 
 
 def _mean(records: Iterable[RunRecord], of: Callable[[RunRecord], Mapping[str, float]]) -> dict[str, float]:
@@ -194,11 +205,18 @@ def noise(found: Findings) -> Chart | None:
     """How far measurements of equal settings lie from their mean, and repeats inside one run from theirs."""
     repeated = sorted((c for c in found.choices if _repeated(c)), key=lambda c: (-len(c.runs), c.cost))
     several = repeated[:_STRIPS]
+    named = _names(several)
     values: list[Spec] = []
     for rank, choice in enumerate(several):
         for what, deviations in _deviations(choice).items():
             values += [
-                {"settings": choice.label, "rank": rank, "what": what, "off": 100 * off, "told": f"{100 * off:+.2f} %"}
+                {
+                    "settings": named[choice.key],
+                    "rank": rank,
+                    "what": what,
+                    "off": 100 * off,
+                    "told": f"{100 * off:+.2f} %",
+                }
                 for off in deviations
             ]
     if not values:

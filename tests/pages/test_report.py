@@ -277,6 +277,16 @@ async def test_the_page_can_be_gone_through_by_keyboard_and_is_told_in_words(tab
     )
 
 
+async def test_the_legend_of_types_and_counts_is_whole_on_a_phone(tabs: Browser, written: Written) -> None:
+    seen = await drawn(tabs, written[1000][0], width=375)
+    ends = await seen.page.locator("#chart-grid .role-legend-label text").evaluate_all(
+        "all => all.map(e => [e.textContent, e.getBoundingClientRect().right])"
+    )
+    edge = await seen.page.locator("#chart-grid svg").evaluate("e => e.getBoundingClientRect().right")
+    assert len(ends) >= 5
+    assert [text for text, right in ends if right > edge] == []
+
+
 async def test_that_runs_are_emulated_is_said_loudly(tabs: Browser, written: Written) -> None:
     seen = await drawn(tabs, written[30][0], width=375)
     assert (await seen.page.title()).startswith("EMULATED: ")

@@ -10,7 +10,7 @@ import pytest
 
 from servo_emr.domain.errors import Reason
 from servo_emr.domain.run import RunRecord, StepLook, StepState, Timeline
-from servo_emr.report import phases
+from servo_emr.report import charts, phases, slices
 from servo_emr.report.findings import Findings, findings
 from servo_emr.report.runs import Kind, choices, front, runs_of
 from servo_emr.report.tables import compared, phase_totals, runs_table
@@ -144,6 +144,30 @@ def test_nothing_is_recommended_when_nothing_was_measured() -> None:
 
 def test_a_search_that_saves_nothing_is_never_paid_back() -> None:
     assert found(measured(1.0, 900.0, 4, at=1), measured(1.5, 800.0, 6, at=2)).payback is None
+
+
+def test_charts_say_what_is_a_bound_what_was_stopped_and_what_is_left_out() -> None:
+    many = [measured(1.0 + n / 10, 900.0, 4 + n, at=n) for n in range(15)]
+    stopped = measured(0.5, 5000.0, 40, at=30, verdict=Reason.DEADLINE.verdict, reason=str(Reason.DEADLINE))
+    what = found(*many, stopped)
+    tradeoff, grid = charts.cost_against_duration(what), slices.by_type_and_count(what)
+    assert tradeoff is not None
+    assert grid is not None
+    assert "15 runs with durations between 15 min 00 s and 15 min 00 s; 1 run with lower bounds alone" in tradeoff.told
+    assert [cell["settings"] for cell in grid.spec["data"]["values"] if cell["count"] == 40] == ["stopped by a limit"]
+    bars = slices.by_phase(what, "time")
+    assert bars is not None
+    assert "the 12 cheapest of 15 choices of settings" in bars.told
+
+
+def test_choices_whose_words_are_the_same_have_a_bar_each() -> None:
+    other = {**BASE.spec, "groups": [dict(group) for group in BASE.spec["groups"]]}
+    other["groups"][1]["ebs"] = {"gib": 500}
+    what = found(measured(1.0, 900.0, 4, at=1), measured(1.1, 900.0, 4, at=2, spec=other))
+    bars = slices.by_phase(what, "time")
+    assert bars is not None
+    names = {value["settings"] for value in bars.spec["data"]["values"]}
+    assert names == {what.choices[0].label, f"{what.choices[0].label} (2)"}
 
 
 def test_failures_are_told_by_reason_the_dearest_first_with_what_to_do() -> None:
