@@ -36,7 +36,7 @@ def test_a_servo_is_asked_to_describe_then_to_set_and_to_measure_what_is_set_now
     bench.post("ADJUSTMENT", status="ok", state=state_after(adjust), cmd_uid=adjust["cmd_uid"])
     measure = bench.next()
     assert measure["cmd"] == "MEASURE"
-    assert measure["param"]["metrics"] == ["duration", "cost", "billed_cost"]
+    assert measure["param"]["metrics"] == ["cost", "duration", "billed_cost"]
     assert measure["param"]["control"] == {"duration": 0, "past": 0, "warmup": 0}
     assert bench.flow.study.trials[0].plan.kind == "baseline"
 
