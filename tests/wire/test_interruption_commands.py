@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.support.oneshot import OneShot
 from tests.support.promise import ALIVE, Handled, Surroundings, broken
 from tests.support.proxy import Call, named
 from tests.support.servo import command
-from tests.support.stage import BUCKET, Stage, clusters_of, records_of
+from tests.support.stage import BUCKET, Stage, clusters_of, records_of, staged
 
 COMMANDS = {
     "servo measure": ("servo", "measure", "duration"),
@@ -21,6 +22,13 @@ COMMANDS = {
 }
 ID = "0a1b2c3d"
 OURS = ("20261120t101112-aaaaaaaa", "20261120t101113-bbbbbbbb")
+
+
+@pytest.fixture
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage for each test: the logs of another's cluster would come while this one's are looked at."""
+    with staged(tmp_path_factory.mktemp("stage")) as found:
+        yield found
 
 
 def unverified(stage: Stage, workspace: str, before: Surroundings, record: dict[str, Any]) -> list[str]:
