@@ -162,6 +162,7 @@ def staged(folder: Path, *options: str, stride: float = STRIDE_S) -> Iterator[St
                 "KeepJobFlowAliveWhenNoSteps": True,
             },
         )["JobFlowId"]
+        emulator.advance(900.0)  # it is there before anything goes wrong
         try:
             with Proxy(emulator.url) as proxy, StrideClock(emulator, stride) as clock:
                 yield Stage(emulator, account, proxy, clock, foreign)
