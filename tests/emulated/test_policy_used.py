@@ -133,7 +133,7 @@ def actions(document: dict[str, Any]) -> set[str]:
     return {action for statement in document["Statement"] for action in statement["Action"]}
 
 
-ELSEWHERE = {"emr:ListInstanceFleets", "ec2:DescribeImages"}
+ELSEWHERE = {("emr", "ListInstanceFleets"), ("ec2", "DescribeImages")}
 """Called for instance fleets and for images of one's own alone, which test_whole_clusters.py has."""
 
 
