@@ -48,6 +48,15 @@ ASKED_BY_CHECKS = (
 )
 ENDING = ("elasticmapreduce:TerminateJobFlows", "elasticmapreduce:SetTerminationProtection")
 MEASURED = sorted({*CALLED_AS, *ALONGSIDE} - {*ASKED_BY_CHECKS, *ENDING})
+NEEDING: dict[str, dict[str, Any]] = {
+    "ec2:DescribeSpotPriceHistory": {"components.core.market": "spot"},
+    "pricing:GetProducts": {"prices.live": True},
+    "ec2:DescribeImages": {"cluster.ami_id": "ami-0123456789abcdef0"},
+    "elasticmapreduce:ListInstanceFleets": {
+        f"cluster.{role}": {"fleet": {"on_demand_allocation": "lowest-price"}} for role in ("primary", "core")
+    },
+}
+"""What a configuration must ask for, so that an action is needed at all."""
 PRICES = str(Path(servo_emr.pricing.__file__).with_name("us-east-1.csv"))
 
 
@@ -171,8 +180,7 @@ def scene(
 @pytest.mark.parametrize("action", MEASURED)
 async def test_a_measurement_without_a_permission_names_it_and_leaves_no_cluster(scene: Scene, action: str) -> None:
     scene.remove(action)
-    market = "spot" if action == "ec2:DescribeSpotPriceHistory" else "on-demand"
-    told = await scene.measured({"prices.live": action == "pricing:GetProducts", "components.core.market": market})
+    told = await scene.measured(NEEDING.get(action))
     assert told.says(action), told.texts
     assert scene.account.alive() == []
 
@@ -232,5 +240,6 @@ async def test_without_the_permission_to_take_protection_away_a_sweep_fails_and_
     assert (status, scene.account.alive()) == (1, [cluster_id])
     assert "elasticmapreduce:SetTerminationProtection" in said
     scene.faults()
-    assert scene.swept() == (0, "")
-    assert scene.account.alive() == []
+    status, said = scene.swept()
+    assert (status, scene.account.alive()) == (0, [])
+    assert f"{cluster_id} was protected from termination by somebody: that was switched off to end it" in said

@@ -28,6 +28,7 @@ SERVOX = {
     "TypeError",  # SLEEP without data, a param that is no object
     "KeyError",  # ADJUST without state, a component without settings
     "ValueError",  # a status of progress that servox does not know
+    "ValidationError",  # a command, or a status, with a member of another type
     "JSONDecodeError",  # an answer that is no JSON
     "RecursionError",  # JSON that is nested without end
     "OverflowError",  # a time to sleep beyond all bounds

@@ -119,7 +119,7 @@ def tags(run_id: str, workspace_id: str = ID) -> dict[str, str]:
     return {"servo-emr:run": run_id, "servo-emr:workspace": workspace_id}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def littered(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[str]]:
     """(folder, our clusters, others' clusters) on a workspace whose id is ID."""
     folder = tmp_path_factory.mktemp("sweep")

@@ -44,7 +44,7 @@ def test_a_job_beyond_its_time_limit_is_ended_on_the_cluster_and_never_tried_aga
 def test_a_failed_bootstrap_action_is_a_failure_of_the_environment(unprepared: Conversation, account: Account) -> None:
     turn = unprepared["run"]
     assert turn.outcome == ("failed", "environment/bootstrap")
-    assert (len(turn.launched), turn.alive) == (1, [])
+    assert (len(turn.launched), turn.alive) == (4, []), "a cluster that could not be prepared is relaunched three times"
     assert turn.last_line["duration_s"] == "none"
     assert float(turn.last_line["cost_usd"]) > 0
     record = account.record("s3://acme-servo/unprepared", turn.run_id)
