@@ -5,40 +5,60 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 import click
 import typer
 
 from servo_emr import __version__
-from servo_emr.cli import (
-    check,
-    cycle,
-    demo,
-    emulator,
-    import_file,
-    logs,
-    optimizer,
-    page,
-    plan,
-    policy,
-    prices,
-    report,
-    runs,
-    show,
-    sweep,
-)
 from servo_emr.cli.overview import FIRST, LOOK, MEND, RUN, Command, Overview
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
 __all__ = ["app", "run"]
 
+_SECTIONS = {
+    FIRST: {"demo": "demo", "import": "import_file", "check": "check", "policy": "policy", "plan": "plan"},
+    RUN: {"cycle": "cycle", "optimizer": "optimizer", "emulator": "emulator"},
+    LOOK: {
+        "runs": "runs",
+        "show": "show",
+        "logs": "logs",
+        "open": "page:open_run",
+        "report": "report",
+        "prices": "prices",
+    },
+    MEND: {"sweep": "sweep", "resume": "runs:resume"},
+}
+"""Each command -> its module, and its function where that is not called as the module."""
+_COMMANDS = {name: (section, place) for section, commands in _SECTIONS.items() for name, place in commands.items()}
+
+
+class _Commands(Overview):
+    """Imports a command when it is asked for: an emulator has no use for servox, which takes longest to import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in _COMMANDS:
+            return None
+        if cmd_name not in self.commands:
+            section, place = _COMMANDS[cmd_name]
+            module, _, function = place.partition(":")
+            alone = typer.Typer(add_completion=False)
+            found = getattr(importlib.import_module(f"servo_emr.cli.{module}"), function or module)
+            alone.command(cmd_name, cls=Command, rich_help_panel=section)(found)
+            self.commands[cmd_name] = typer.main.get_command(alone)
+        return self.commands[cmd_name]
+
+
 app = typer.Typer(
     name="servo-emr",
-    cls=Overview,
+    cls=_Commands,
     help="Finds the Amazon EMR cluster on which a notebook batch job runs cheapest or fastest: measures the job on "
     "throwaway clusters, in seconds and dollars.",
     add_completion=False,
@@ -68,30 +88,6 @@ def options(
 ) -> None:
     """Options of all commands."""
     context.obj = config_file
-
-
-_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    FIRST: {
-        "demo": demo.demo,
-        "import": import_file.import_file,
-        "check": check.check,
-        "policy": policy.policy,
-        "plan": plan.plan,
-    },
-    RUN: {"cycle": cycle.cycle, "optimizer": optimizer.optimizer, "emulator": emulator.emulator},
-    LOOK: {
-        "runs": runs.runs,
-        "show": show.show,
-        "logs": logs.logs,
-        "open": page.open_run,
-        "report": report.report,
-        "prices": prices.prices,
-    },
-    MEND: {"sweep": sweep.sweep, "resume": runs.resume},
-}
-for _section, _commands in _COMMANDS.items():
-    for _name, _command in _commands.items():
-        app.command(_name, cls=Command, rich_help_panel=_section)(_command)
 
 
 def _file_first(words: Sequence[str]) -> list[str]:

@@ -48,7 +48,8 @@ class Overview(typer.core.TyperGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         by_section: dict[str, list[tuple[str, str]]] = {}
-        shown = [(name, command) for name, command in self.commands.items() if not command.hidden]
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        shown = [(name, command) for name, command in found if command is not None and not command.hidden]
         longest = max(len(name) for name, _ in shown)
         for name, command in shown:
             section = getattr(command, "rich_help_panel", None)

@@ -21,6 +21,9 @@ from subprocess import CompletedProcess
 from types import TracebackType
 from typing import Any
 
+import click
+import typer.main
+
 __all__ = ["Forked"]
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +132,12 @@ def _forked(request: dict[str, Any], streams: tuple[int, int, int]) -> int:
 
 def main() -> None:
     """Answers requests until there are no more."""
-    import servo_emr.cli.main  # noqa: F401 - what a fork then has already
+    import servo_emr.cli.main
+
+    group = typer.main.get_command(servo_emr.cli.main.app)
+    assert isinstance(group, click.Group)
+    for name in group.list_commands(click.Context(group)):  # imports them: a fork then has them already
+        group.get_command(click.Context(group), name)
 
     # Answers have a stream of their own: the children's standard output is theirs.
     answers = os.fdopen(os.dup(1), "w")
