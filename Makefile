@@ -13,7 +13,7 @@ PYTHON312 ?= python3.12
 CHROMIUM ?=
 export CHROMIUM
 # What `make test` hands to pytest. Two workers; the tests of one file stay together, and so do its emulators.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 bin := .venv/bin
 shell_files = .ci/run $(shell find servo_emr tools -name '*.sh' -not -path '*/.*')

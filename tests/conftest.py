@@ -14,6 +14,21 @@ import pytest
 
 FOREIGN = ("AWS_", "SERVO_", "OPSANI_", "JUPYTER_", "PAPERMILL_", "SPARK_", "PYSPARK_")
 DEVELOPER_HOME = "PYTEST_DEVELOPER_HOME"  # xdist's workers are born after HOME has changed, and find it here
+LONGEST = (
+    "test_schedules.py",
+    "test_optimizer_interrupted.py",
+    "test_soak.py",
+    "test_optimizer_converges.py",
+    "test_interruption.py",
+    "test_secrets.py",
+    "test_hostile_optimizer.py",
+    "test_crash_sweep.py",
+    "test_interruption_commands.py",
+    "test_servo_run_failures.py",
+    "test_servo_run.py",
+    "test_setup.py",
+)
+"""The files that take longest, in this order: at the end nobody is left alone with one of them."""
 SCRATCH = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 
 
@@ -31,6 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(DEVELOPER_HOME, str(Path.home()))
     config.stash[SCRATCH] = tempfile.TemporaryDirectory(prefix="servo-emr-tests-")
     isolate(os.environ, Path(config.stash[SCRATCH].name))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; `--no-loadscope-reorder` lets it stay so among workers."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

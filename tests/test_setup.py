@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sampled import sampled
+
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = (".venv/servo-emr.stamp", ".venv/bin/python", ".venv/pyvenv.cfg")
 PYPROJECT = """\
 [build-system]
 requires = ["hatchling>=1.27,<2"]
@@ -75,7 +78,7 @@ def test_a_change_of_what_is_to_be_installed_is_taken_in(project: Path, develope
     assert set_up(project, developer_home).stdout == ""
 
 
-@pytest.mark.parametrize("lost", [".venv/servo-emr.stamp", ".venv/bin/python", ".venv/pyvenv.cfg"])
+@pytest.mark.parametrize("lost", sampled(PARTS, ".venv/pyvenv.cfg"))
 def test_an_interrupted_or_damaged_environment_is_made_again(project: Path, developer_home: Path, lost: str) -> None:
     remnant = project / ".venv" / "remnant"
     remnant.touch()

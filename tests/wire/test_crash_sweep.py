@@ -17,6 +17,7 @@ import pytest
 from tests.support.optimizer import adjust, measure
 from tests.support.promise import broken
 from tests.support.proxy import Call, When, named
+from tests.support.sampled import sampled
 from tests.support.stage import Scene, Stage, staged
 
 
@@ -84,7 +85,7 @@ SAMPLE: dict[str, tuple[When, Callable[[Call], bool]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("name", sampled(SAMPLE, "after the launch", "when the bill is made"))
 def test_f27_a_servo_that_is_killed_takes_its_run_up_again(stage: Stage, tmp_path: Path, name: str) -> None:
     """At a sample of a cycle's calls: kill -9 before a call is passed on, or after its answer; restarted, it measures
     the same run on the same cluster, and launches no second."""

@@ -15,6 +15,7 @@ from tests.support.optimizer import describe, measure
 from tests.support.persistent import PersistentOptimizer
 from tests.support.promise import alive, broken
 from tests.support.proxy import Call, When, named
+from tests.support.sampled import sampled
 from tests.support.servo import command, until
 from tests.support.stage import Scene, Stage
 
@@ -58,7 +59,7 @@ MOMENTS: dict[str, tuple[When, Callable[[], Callable[[Call], bool]]]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", sampled(MOMENTS, "in the job"))
 def test_f28_sigterm_ends_the_cluster_and_the_optimizer_hears_of_it(stage: Stage, tmp_path: Path, moment: str) -> None:
     """While the launch is in flight (a call that blocks), in provisioning and in the job: SIGTERM; `aborted` is
     answered, and the next start verifies the end."""
@@ -78,6 +79,7 @@ def test_f28_sigterm_ends_the_cluster_and_the_optimizer_hears_of_it(stage: Stage
     assert cluster["Status"]["StateChangeReason"]["Code"] == "USER_REQUEST"
 
 
+@pytest.mark.nightly
 def test_after_sigterm_the_same_is_measured_anew(stage: Stage, tmp_path: Path) -> None:
     with stage.scene(tmp_path, "anew") as scene:
         stage.proxy.trap("after", named("ListSteps"), scene.terminate, drop=False)
@@ -142,7 +144,7 @@ DEATHS: dict[str, tuple[When, Callable[[], Callable[[Call], bool]]]] = {
 }
 
 
-@pytest.mark.parametrize("moment", DEATHS)
+@pytest.mark.parametrize("moment", sampled(DEATHS, "in the job"))
 def test_f27_after_a_kill_the_same_cluster_is_measured(stage: Stage, tmp_path: Path, moment: str) -> None:
     """In provisioning, in the job, and between the job and the answer: kill -9; the restarted servo measures the same
     cluster."""
@@ -176,6 +178,7 @@ def test_f31_a_command_that_is_asked_again_under_its_uid_gets_the_run_that_was_w
     assert answer["metrics"]["duration"]["value"] == pytest.approx(900.0, abs=0.01)
 
 
+@pytest.mark.nightly
 def test_a_launch_whose_answer_is_lost_is_found_and_measured(stage: Stage, tmp_path: Path) -> None:
     with stage.scene(tmp_path, "lost") as scene:
         stage.proxy.trap("after", named("RunJobFlow"), lambda call: None)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.oneshot import OneShot
 from tests.support.promise import ALIVE, Handled, Surroundings, broken
 from tests.support.proxy import Call, named
+from tests.support.sampled import sampled
 from tests.support.servo import command
 from tests.support.stage import BUCKET, Stage, clusters_of, records_of, staged
 
@@ -20,6 +21,7 @@ COMMANDS = {
     "servo measure": ("servo", "measure", "duration"),
     "servo-emr cycle": ("servo-emr", "cycle", "--yes"),
 }
+SIGNALLED = [(name, number) for name in COMMANDS for number in (signal.SIGINT, signal.SIGTERM)]
 ID = "0a1b2c3d"
 OURS = ("20261120t101112-aaaaaaaa", "20261120t101113-bbbbbbbb")
 
@@ -39,8 +41,7 @@ def unverified(stage: Stage, workspace: str, before: Surroundings, record: dict[
     return [problem for problem in found if problem != stays]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("name", "number"), sampled(SIGNALLED, *SIGNALLED[1:3]))
 def test_f28_a_signal_ends_the_cluster_of_a_one_shot_command(
     stage: Stage, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
@@ -63,7 +64,7 @@ def test_f28_a_signal_ends_the_cluster_of_a_one_shot_command(
     assert lease["holder"] is None
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sampled(COMMANDS, "servo-emr cycle"))
 def test_f28_a_second_sigint_prints_the_command_that_ends_the_cluster_and_leaves_at_once(
     stage: Stage, tmp_path: Path, name: str
 ) -> None:
