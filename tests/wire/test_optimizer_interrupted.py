@@ -34,14 +34,19 @@ MOMENTS = {
     ],
 }
 """When it is killed: before that request reaches it, or after it has answered and before the servo has heard it."""
+FEW = ["WHATS_NEXT MEASURE", "MEASUREMENT"]
+KILLED = [
+    pytest.param("after", FEW, id="a few"),
+    *(pytest.param(when, moments, id=when, marks=pytest.mark.nightly) for when, moments in MOMENTS.items()),
+]
 
 
 @pytest.mark.timeout(900)  # a process is started for each moment
-@pytest.mark.parametrize("when", MOMENTS)
+@pytest.mark.parametrize(("when", "moments"), KILLED)
 def test_an_optimizer_killed_at_every_stage_goes_on_with_the_very_same_trial(
-    stage: Theatre, tmp_path: Path, when: str
+    stage: Theatre, tmp_path: Path, when: str, moments: list[str]
 ) -> None:
-    left = list(MOMENTS[when])
+    left = list(moments)
     with stage.play(tmp_path, f"killed-{when}", "--runs", "1") as play:
 
         def kill(asked: Asked) -> bool:
@@ -54,7 +59,7 @@ def test_an_optimizer_killed_at_every_stage_goes_on_with_the_very_same_trial(
         setattr(play.relay, when, kill)
         status = play.settled()
         assert left == []
-        assert play.optimizer.starts == 1 + len(MOMENTS[when])
+        assert play.optimizer.starts == 1 + len(moments)
         assert [(trial["state"], trial["attempts"]) for trial in status["trials"]] == [("done", 1)]
         assert len(play.clusters()) == 1
         assert play.wrong(status) == []
