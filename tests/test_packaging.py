@@ -147,6 +147,7 @@ def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> Non
     assert dict(points["console_scripts"]) == {"servo-emr": "servo_emr.cli.main:run"}
 
 
+@pytest.mark.nightly
 def test_the_plain_install_leaves_out_what_only_the_demo_needs(installed: Installed) -> None:
     present = {path.name.partition("-")[0].lower() for path in logs_of(installed.folder).parent.glob("*.dist-info")}
     assert {"servo_emr", "servox", "boto3", "pydantic", "httpx", "papermill"} <= present

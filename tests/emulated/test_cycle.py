@@ -139,6 +139,7 @@ def test_durations_that_do_not_exist_are_refused_before_anything_is_started(fold
     assert done.stderr == "Error: --durations guess: wall, model or replay:FILE\n"
 
 
+@pytest.mark.nightly
 def test_a_spark_notebook_on_an_emulator_of_its_own_takes_the_time_of_the_table_that_is_named(tmp_path: Path) -> None:
     rows = "".join(f"m5.xlarge,{count},1,{400 + count}\n" for count in range(1, 9))
     (tmp_path / "runs.csv").write_text(f"instance_type,node_count,completed,elapsed_seconds\n{rows}")
