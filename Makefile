@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test nightly browser check lint format types contracts cluster-pins constraints promises venv clean
+.PHONY: help demo docs test nightly browser check lint format types contracts cluster-pins constraints promises venv clean
 
 # The interpreter .venv is made with; empty: the first of python3.11, python3.12, python3 that fits.
 PYTHON ?=
@@ -23,6 +23,9 @@ help:  ## list the targets
 
 demo: venv  ## the main job on an emulated EMR: no AWS account, no credentials
 	@$(bin)/servo-emr demo
+
+docs: venv  ## the site of these pages, into build/docs (open build/docs/index.html)
+	@tools/build_docs.sh
 
 test: venv browser  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
 	@$(bin)/python -m pytest $(PYTEST_ARGS)

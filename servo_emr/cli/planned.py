@@ -131,7 +131,8 @@ def _launched(planned: Planned) -> list[tuple[str, str, str]]:
     repeats = f", {job.repeats} times one after another" if job.repeats > 1 else ""
     between = " or " if spec.fleets else ", "
     where = between.join(cluster.subnet_ids) or "the account's default subnet"
-    rows = [("+", "cluster", f"{cluster.release_label} with {', '.join(cluster.applications)}, in {where}")]
+    applications = ", ".join(cluster.applications) or "no application"
+    rows = [("+", "cluster", f"{cluster.release_label} with {applications}, in {where}")]
     rows += [("+", _role(group), _nodes(group)) for group in spec.groups if group.count]
     return [
         *rows,
