@@ -23,6 +23,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_search_summary = False  # an excerpt is fetched from its page, which a browser refuses for pages on disk
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": False}
 # Nothing is asked of any other host, so that the site can be read from disk and behind a firewall.

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from servo_emr.config import EMRConfiguration
 from servo_emr.sections.base import INST_TYPE, S3_OBJECT, S3_URI, Section
 from servo_emr.sections.settings import SettingSection
@@ -36,7 +38,7 @@ _Definitions = Mapping[str, Mapping[str, Any]]
 
 def _filled() -> set[tuple[str, str]]:
     """(title of a model, key) of the mappings that are made of their own keys' defaults when they are left out."""
-    models = [("EMR Connector Configuration Schema", EMRConfiguration)]
+    models: list[tuple[str, type[BaseModel]]] = [("EMR Connector Configuration Schema", EMRConfiguration)]
     waiting = list(Section.__subclasses__())
     while waiting:
         section = waiting.pop()

@@ -194,7 +194,8 @@ def _dollars(planned: Planned) -> list[dict[str, str]]:
 
 
 def _spot(estimate: Estimate) -> bool:
-    return estimate.ceiling_usd_per_hour > estimate.usd_per_hour
+    # The two are sums of the same prices in another order: what differs in the last digits alone is the same.
+    return estimate.ceiling_usd_per_hour > estimate.usd_per_hour * (1 + 1e-9)
 
 
 def _dollar_row(name: str, time: str, usd: float, parts: bool, estimate: Estimate) -> dict[str, str]:
