@@ -3,7 +3,8 @@
 In a page's ``console`` block a line that begins with `$ ` is a command, and the lines up to the next one are what it
 says; a line of `...` stands for any lines. A command with nothing after it is run and not compared. What is made anew
 by every run (ids, times, hashes, ports) is not compared either; behind `<!-- figures differ -->` no number is.
-A block behind `<!-- file: NAME -->` is a file that the reader has by then.
+A block behind `<!-- file: NAME -->` is a file that the reader has by then; one behind `<!-- said by: COMMAND -->` is
+what that command says, its figures aside.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pathlib import Path
 
 from tests.support.servo import PATIENCE
 
-__all__ = ["DOCS", "ROOT", "Command", "commands", "difference", "files", "run"]
+__all__ = ["DOCS", "ROOT", "Command", "commands", "difference", "files", "run", "said"]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 _FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
 _CONSOLE = re.compile(r"^(<!-- figures differ -->\n)?```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_SAID = re.compile(r"<!-- said by: (.+) -->\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _ANEW = (
     (re.compile(r"\b\d{8}t\d{6}-[0-9a-f]{8}\b"), "RUN"),
     (re.compile(r"\b(j|s|ig|if|i|subnet)-[0-9A-Za-z]{13,}\b"), "ID"),
@@ -55,12 +57,19 @@ def commands(page: str) -> list[Command]:
     return found
 
 
+def said(page: str) -> list[Command]:
+    """What a page says apart that commands say."""
+    return [Command(line, shown.strip("\n"), True) for line, shown in _SAID.findall(page)]
+
+
 def files(page: str) -> dict[str, str]:
     """The files of a page: name -> text."""
     return dict(_FILE.findall(page))
 
 
-def run(line: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    line: str, folder: Path, environment: Mapping[str, str], patience: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
     """Runs a command of ours or of AWS's without a shell, as a person sees it: both streams in stdout.
 
     `> FILE` at its end is understood; the file then has the first stream, and stdout the second alone.
@@ -75,7 +84,7 @@ def run(line: str, folder: Path, environment: Mapping[str, str]) -> subprocess.C
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if target else subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
     if target:
@@ -84,12 +93,12 @@ def run(line: str, folder: Path, environment: Mapping[str, str]) -> subprocess.C
     return done
 
 
-def difference(command: Command, said: str) -> str:
+def difference(command: Command, output: str) -> str:
     """The first line of the page that the command did not say where it should have; empty when there is none."""
     if command.shown is None:
         return ""
     shown = _lines(command.shown, command.figures_differ)
-    left = _lines(said.strip("\n"), command.figures_differ)
+    left = _lines(output.strip("\n"), command.figures_differ)
     skipping = False
     for line in shown:
         if line == "...":
@@ -98,12 +107,13 @@ def difference(command: Command, said: str) -> str:
         if skipping and line in left:
             left = left[left.index(line) :]
         if not left or left[0] != line:
-            return (
-                f"$ {command.line}\nthe page has   {line}\nthe command    {left[0] if left else 'has ended'}\n\n{said}"
-            )
+            instead = left[0] if left else "has ended"
+            return f"$ {command.line}\nthe page has   {line}\nthe command    {instead}\n\n{output}"
         left, skipping = left[1:], False
     return (
-        "" if skipping or not left else f"$ {command.line}\nthe page ends, the command goes on with {left[0]}\n\n{said}"
+        ""
+        if skipping or not left
+        else f"$ {command.line}\nthe page ends, the command goes on with {left[0]}\n\n{output}"
     )
 
 
