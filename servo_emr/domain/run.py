@@ -272,7 +272,9 @@ class RunRecord:
             values = dict(document)
             unknown = sorted(values.keys() - {known.name for known in fields(cls)})
             if unknown:
-                raise ValueError(f"the record has {', '.join(unknown)[:200]}, of which only a newer version knows")
+                raise ValueError(
+                    f"the record cannot be read: it has {', '.join(unknown)[:200]}, of which only a newer version knows"
+                )
             check_kinds(cls, values)
             values["state"] = RunState(values["state"])
             values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None
