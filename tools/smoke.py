@@ -148,9 +148,12 @@ def plain(smoke: Smoke, made: Environment) -> str:
 
 
 def emulator(smoke: Smoke, made: Environment) -> str:
-    """The emulator runs already: a cycle on it, notebook and all."""
+    """The emulator runs already: a cycle on it, notebook and all, of a job without Spark, which is another extra."""
     made.run("servo-emr", "emulator", "--help", variables=smoke.variables)
-    record = json.loads(made.run("servo-emr", "cycle", "--yes", "-o", "json", variables=smoke.variables))
+    sample = (made.work / "servo.yaml").read_text()
+    (made.work / "hadoop.yaml").write_text(sample.replace("applications: [Spark]", "applications: [Hadoop]"))
+    cycle = ("servo-emr", "-c", "hadoop.yaml", "cycle", "--yes", "-o", "json")
+    record = json.loads(made.run(*cycle, variables=smoke.variables))
     if record["verdict"] != "succeeded" or record["state"] != "verified":
         raise Failed(f"emulator: the cycle ended {record['verdict']}, {record['state']}: {record['message']}")
     smoke.run_id = record["run_id"]
@@ -282,43 +285,54 @@ def chosen(asked: list[str], extras: list[str]) -> list[str]:
     return sorted(wanted, key=lambda name: (list(TRIES).index(name) if name in TRIES else len(TRIES) - 2, name))
 
 
+def tried(smoke: Smoke, names: list[str]) -> None:
+    """Starts the emulator, tries one after another against it, and prints what came of each.
+
+    Raises:
+        Failed, subprocess.CalledProcessError: the first that did not work.
+    """
+    notebooks, empty = smoke.folder / "notebooks", smoke.folder / "empty"
+    notebooks.mkdir()
+    empty.mkdir()
+    (notebooks / "etl.ipynb").write_text(json.dumps(NOTEBOOK))
+    first = smoke.environment("emulator")
+    buckets = ("--data", f"s3://acme-notebooks/={notebooks}", "--data", f"s3://acme-servo/={empty}")
+    serve = ("servo-emr", "emulator", "--port", "0", "--durations", "model", "--speed", "600", *buckets)
+    with listening(first, serve, {}) as url:
+        smoke.variables.update(
+            AWS_ENDPOINT_URL=url,
+            AWS_ACCESS_KEY_ID="emulated",
+            AWS_SECRET_ACCESS_KEY="emulated",
+            OPSANI_OPTIMIZER="example.com/smoke",
+            OPSANI_TOKEN="smoke",
+            SERVO_EMR_CLOCK=url,
+        )
+        for name in names:
+            made = first if name == "emulator" else smoke.environment(name)
+            smoke.describe(made)
+            what = TRIES[name](smoke, made) if name in TRIES else "no command of its own"
+            print(f"{name}: servo describe; {what}", flush=True)
+
+
 def main() -> int:
     """Tries them one after another; 1 at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="plain, or an extra; default: all")
-    asked = parser.parse_args().extras
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="an empty folder to work in, left as it is then")
+    options = parser.parse_args()
     wheels = sorted((ROOT / "dist").glob("*.whl"))
     if len(wheels) != 1:
         raise SystemExit(f"dist/ holds {len(wheels)} wheels, not one: make dist makes it")
     version, extras = metadata(wheels[0])
+    names = chosen(options.extras, extras)
     print(
         f"{wheels[0].name} on Python {sys.version.split()[0]}, {time.strftime('%Y-%m-%d', time.gmtime())}", flush=True
     )
-    with tempfile.TemporaryDirectory(prefix="servo-emr-smoke-") as folder:
-        smoke = Smoke(wheels[0], Path(folder), version)
-        notebooks, empty = Path(folder, "notebooks"), Path(folder, "empty")
-        notebooks.mkdir()
-        empty.mkdir()
-        (notebooks / "etl.ipynb").write_text(json.dumps(NOTEBOOK))
-        names = chosen(asked, extras)
-        first = smoke.environment("emulator")
-        buckets = ("--data", f"s3://acme-notebooks/={notebooks}", "--data", f"s3://acme-servo/={empty}")
-        serve = ("servo-emr", "emulator", "--port", "0", "--durations", "model", "--speed", "600", *buckets)
+    with tempfile.TemporaryDirectory(prefix="servo-emr-smoke-") as scratch:
+        folder = (options.keep or Path(scratch)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            with listening(first, serve, {}) as url:
-                smoke.variables.update(
-                    AWS_ENDPOINT_URL=url,
-                    AWS_ACCESS_KEY_ID="emulated",
-                    AWS_SECRET_ACCESS_KEY="emulated",
-                    OPSANI_OPTIMIZER="example.com/smoke",
-                    OPSANI_TOKEN="smoke",
-                    SERVO_EMR_CLOCK=url,
-                )
-                for name in names:
-                    made = first if name == "emulator" else smoke.environment(name)
-                    smoke.describe(made)
-                    what = TRIES[name](smoke, made) if name in TRIES else "no command of its own"
-                    print(f"{name}: servo describe; {what}", flush=True)
+            tried(Smoke(wheels[0], folder, version), names)
         except (Failed, subprocess.CalledProcessError) as error:
             print(f"FAILED: {error}", file=sys.stderr)
             return 1
