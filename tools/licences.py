@@ -173,7 +173,7 @@ def page(found: list[Package]) -> str:
         "# Licences of what is installed with it",
         "",
         "servo_emr is under Apache-2.0; what its report's page draws with is in the wheel under the licences that "
-        "[NOTICE.md](../servo_emr/report/assets/NOTICE.md) names. The packages below are not in the wheel: pip "
+        "`servo_emr/report/assets/NOTICE.md` names. The packages below are not in the wheel: pip "
         "installs them. Made by `python tools/licences.py` from the metadata of the versions that `constraints.txt` "
         "pins; a test fails when one that is needed to run has a licence that Apache-2.0 software may not rest on, or "
         "names none.",
