@@ -5,7 +5,8 @@
     tools/try_environment.py pinned   constraints.txt, for another Python than .venv's
 
 It is made anew each time, in build/environments. What we depend on through others only is always the newest that the
-rest allows. Knows pip and pyproject.toml, and nothing of servo_emr.
+rest allows. Installs with uv where that is on PATH, which takes seconds for pip's minutes, else with pip. Knows them
+and pyproject.toml, and nothing of servo_emr.
 """
 
 from __future__ import annotations
@@ -62,6 +63,14 @@ def _ordered(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
+def installer(python: Path) -> list[str]:
+    """The command that installs into the environment of `python`: uv's, or its own pip's."""
+    uv = shutil.which("uv")
+    if uv is not None:
+        return [uv, "pip", "install", "--python", str(python)]
+    return [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+
+
 def make(which: str, folder: Path, base: str) -> Path:
     """The interpreter of a new environment in `folder` with the project, editable, and every extra; `base` is
     the interpreter that it is made with.
@@ -74,7 +83,7 @@ def make(which: str, folder: Path, base: str) -> Path:
     table = project()
     extras = table["optional-dependencies"]
     assert isinstance(extras, dict)
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    command = [*installer(python), "--quiet"]
     if which == "lowest":
         bounds = folder / "lowest.txt"
         bounds.write_text("".join(f"{name}=={version}\n" for name, version in lower_bounds(direct(table)).items()))
