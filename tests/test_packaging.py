@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -127,6 +128,20 @@ def test_the_wheel_holds_the_whole_package_with_its_data_and_nothing_else(wheel:
     described = {name.partition(".dist-info/")[2] for name in info}
     licences = {"licenses/LICENSE", "licenses/servo_emr/report/assets/NOTICE.md"}
     assert described == {"METADATA", "WHEEL", "RECORD", "entry_points.txt"} | licences
+
+
+def test_the_sdist_makes_the_same_wheel_and_building_again_gives_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """`make dist` builds the wheel from the sdist, as a distribution's packager does."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    assert data_files() <= names
+    assert {"pyproject.toml", "constraints.txt", "servo.yaml", "Makefile", "tests/conftest.py", "LICENSE"} <= names
+    assert not [name for name in names if name.startswith((".venv", "build/", "dist/"))]
 
 
 def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> None:

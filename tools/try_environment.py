@@ -4,8 +4,9 @@
     tools/try_environment.py latest   the newest that pyproject.toml allows, constraints.txt left out
     tools/try_environment.py pinned   constraints.txt, for another Python than .venv's
 
-It is made anew each time, in build/environments, with the interpreter that runs this. What depends on us only through
-others is always the newest that the rest allows. Knows pip and pyproject.toml, and nothing of servo_emr.
+It is made anew each time, in build/environments. What we depend on through others only is always the newest that the
+rest allows. Installs with uv where that is on PATH, which takes seconds for pip's minutes, else with pip. Knows them
+and pyproject.toml, and nothing of servo_emr.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import venv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -63,18 +63,27 @@ def _ordered(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def make(which: str, folder: Path) -> Path:
-    """The interpreter of a new environment in `folder` with the project, editable, and every extra.
+def installer(python: Path) -> list[str]:
+    """The command that installs into the environment of `python`: uv's, or its own pip's."""
+    uv = shutil.which("uv")
+    if uv is not None:
+        return [uv, "pip", "install", "--python", str(python)]
+    return [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+
+
+def make(which: str, folder: Path, base: str) -> Path:
+    """The interpreter of a new environment in `folder` with the project, editable, and every extra; `base` is
+    the interpreter that it is made with.
 
     Raises subprocess.CalledProcessError when pip cannot; it has then said why on standard error.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True, symlinks=True)
+    subprocess.run([base, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
     table = project()
     extras = table["optional-dependencies"]
     assert isinstance(extras, dict)
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    command = [*installer(python), "--quiet"]
     if which == "lowest":
         bounds = folder / "lowest.txt"
         bounds.write_text("".join(f"{name}=={version}\n" for name, version in lower_bounds(direct(table)).items()))
@@ -101,10 +110,15 @@ def main() -> None:
     """Make it, and print the versions of the direct dependencies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=SETS)
-    which = parser.parse_args().which
+    parser.add_argument("--python", default=sys.executable, help="the interpreter (default: the one that runs this)")
+    options = parser.parse_args()
+    which = options.which
     folder = ROOT / "build" / "environments" / which
-    print(f"making {folder.relative_to(ROOT)} with Python {sys.version.split()[0]} (some minutes)", flush=True)
-    python = make(which, folder)
+    print(f"making {folder.relative_to(ROOT)} with {options.python} (some minutes)", flush=True)
+    try:
+        python = make(which, folder, options.python)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"{which}: {error}") from error
     found = versions(python, {canonicalize_name(one.name) for one in direct(project())})
     print(f"{which}: " + ", ".join(f"{name} {version}" for name, version in found.items()))
 
