@@ -1,8 +1,8 @@
 """A stand-in for one package that moto's CloudFormation imports, for the sake of a service that is not served here.
 
 CloudFormation imports every service whose resources it can make. API Gateway, one of them, imports
-`openapi_spec_validator`, of which no release can be had beside both servox's pydantic 1 and the pinned jsonschema. Where
-it is installed all the same, it is left alone.
+`openapi_spec_validator`, of which no release can be had beside both servox's pydantic 1 and the pinned jsonschema.
+Where it is installed all the same, it is left alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = "openapi_spec_validator"
 
 
 def stand_in_for_openapi() -> None:
-    """Lets moto's CloudFormation be imported in this process; says so to whoever validates an API Gateway's document."""
+    """Lets moto's CloudFormation be imported in this process. An API Gateway is refused, by name."""
     if _NAME in sys.modules or importlib.util.find_spec(_NAME) is not None:
         return
 
