@@ -28,11 +28,12 @@ def stand_in_for_openapi() -> None:
     class OpenAPIValidationError(Exception):
         """What `validate` would raise."""
 
-    for name, members in {
+    members: dict[str, dict[str, object]] = {
         _NAME: {"validate": validate},
         f"{_NAME}.validation": {},
         f"{_NAME}.validation.exceptions": {"OpenAPIValidationError": OpenAPIValidationError},
-    }.items():
+    }
+    for name, held in members.items():
         module = ModuleType(name)
-        module.__dict__.update(members, __path__=[])
+        module.__dict__.update(held, __path__=[])
         sys.modules[name] = module
