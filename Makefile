@@ -3,26 +3,33 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test nightly browser check lint format types contracts cluster-pins constraints promises venv clean
+.PHONY: help demo docs test nightly browser check lint format types contracts cluster-pins constraints promises licences dist smoke lowest latest py312 venv clean
 
 # The interpreter .venv is made with; empty: the first of python3.11, python3.12, python3 that fits.
 PYTHON ?=
-# The other supported interpreter, for `make constraints` only.
+# The other supported interpreter, for `make constraints` and `make py312`.
 PYTHON312 ?= python3.12
 # The Chromium that tests of pages drive; empty: the first of its usual names on PATH.
 CHROMIUM ?=
 export CHROMIUM
 # What `make test` hands to pytest. Two workers; the tests of one file stay together, and so do its emulators.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+# What `make lowest`, `make latest` and `make py312` hand to pytest.
+TRY_ARGS ?= tests/unit tests/contracts
+# Which extras `make smoke` tries; empty: all.
+EXTRAS ?=
 
 bin := .venv/bin
 shell_files = .ci/run $(shell find servo_emr tools -name '*.sh' -not -path '*/.*')
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: venv  ## the main job on an emulated EMR: no AWS account, no credentials
 	@$(bin)/servo-emr demo
+
+docs: venv  ## the site of these pages, into build/docs (open build/docs/index.html)
+	@tools/build_docs.sh
 
 test: venv browser  ## the whole test suite (PYTEST_ARGS="tests/unit -x" for a part of it)
 	@$(bin)/python -m pytest $(PYTEST_ARGS)
@@ -38,6 +45,7 @@ check: lint types contracts cluster-pins test  ## all that CI runs: lint, types,
 lint: venv  ## ruff's rules and format, shell syntax
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
+	$(bin)/python tools/hygiene.py
 	@for file in $(shell_files); do echo "bash -n $$file"; bash -n "$$file"; done
 
 format: venv  ## let ruff put the code into shape
@@ -58,6 +66,28 @@ constraints: venv  ## pin the newest packages that pyproject.toml allows (needs 
 
 promises: venv  ## renew the tables of docs/promises.md from the tests
 	@$(bin)/python tools/promise_table.py
+
+licences: venv  ## renew docs/licences.md from what is installed
+	@$(bin)/python tools/licences.py
+
+dist: venv  ## the sdist, and from it the wheel, in dist/; the same bytes from the same commit
+	rm -rf dist
+	$(bin)/python -m build --no-isolation
+
+smoke: dist  ## dist/ as a stranger installs it: each extra alone, the whole demo (minutes; EXTRAS="plain report": those)
+	@$(bin)/python tools/smoke.py $(EXTRAS)
+
+lowest: venv  ## tests with each dependency at the lower bound of pyproject.toml (TRY_ARGS: which tests)
+	@$(bin)/python tools/try_environment.py lowest
+	build/environments/lowest/bin/python -m pytest $(TRY_ARGS)
+
+latest: venv  ## tests with the newest that pyproject.toml allows, constraints.txt left out
+	@$(bin)/python tools/try_environment.py latest
+	build/environments/latest/bin/python -m pytest $(TRY_ARGS)
+
+py312: venv  ## tests on Python 3.12, with constraints.txt (PYTHON312=/path names it)
+	@$(bin)/python tools/try_environment.py pinned --python $(PYTHON312)
+	build/environments/pinned/bin/python -m pytest $(TRY_ARGS)
 
 venv:  ## set up .venv, or find it up to date
 	@PYTHON="$(PYTHON)" tools/setup_venv.sh

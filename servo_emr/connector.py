@@ -14,6 +14,7 @@ import pydantic
 import servo
 
 from servo_emr import __version__
+from servo_emr.alive import Alive
 from servo_emr.answers import measurement, told, translated
 from servo_emr.checks import check_all
 from servo_emr.checks.optimizer import of_optimizer
@@ -62,6 +63,7 @@ class EMRConnector(servo.BaseConnector):
     _unasked: Optional[Any] = pydantic.PrivateAttr(None)
     _percent: int = pydantic.PrivateAttr(0)
     _listener: Optional[Any] = pydantic.PrivateAttr(None)
+    _alive: Alive = pydantic.PrivateAttr(default_factory=Alive)
 
     @property
     def live(self) -> Live:
@@ -140,7 +142,9 @@ class EMRConnector(servo.BaseConnector):
 
     async def _breaker_state(self, patience_s: float) -> str:
         try:
-            why = await asyncio.wait_for(self._open_because(), patience_s)
+            live = assemble(self.config, self._warn, quick=True)
+            asked = breaker.open_because(live.workspace, live.clock, self.config.limits.unproductive_spend)
+            why = await asyncio.wait_for(asked, patience_s)
         except TimeoutError:
             return "not known: slow"
         except RunError as error:
@@ -150,10 +154,6 @@ class EMRConnector(servo.BaseConnector):
             return f"not known: {Reason.BUG}"
         return "closed" if why is None else f"open: {why}"
 
-    async def _open_because(self) -> Optional[str]:
-        live = assemble(self.config, self._warn, quick=True)
-        return await breaker.open_because(live.workspace, live.clock, self.config.limits.unproductive_spend)
-
     @servo.on_event()
     async def startup(self) -> None:
         """Takes the lease, waiting for another driver, and finishes what an earlier process has left.
@@ -161,6 +161,7 @@ class EMRConnector(servo.BaseConnector):
         Nothing is raised from here: it would end the servo, and its supervisor would start it again, for ever.
         """
         self._running = True
+        self._alive.begin(self._doing, self._warn)
         while not self.live.lease.held:
             try:
                 await self.live.lease.take(wait=True)
@@ -192,13 +193,15 @@ class EMRConnector(servo.BaseConnector):
             await self._unasked.stop()
         if self._live is not None:
             await self._live.lease.give_back()
+        await self._alive.stop()
+
+    def _doing(self) -> str:
+        idle = "nothing is asked for" if self.live.lease.held else "waiting for the lease"
+        return idle if self._operation is None else "a measurement is under way"
 
     @servo.on_event()
     async def measure(
-        self,
-        *,
-        metrics: List[str] = None,
-        control: servo.Control = servo.Control(),
+        self, *, metrics: List[str] = None, control: servo.Control = servo.Control()
     ) -> servo.Measurement:
         """Runs the job once on a cluster of its own and reports what it took."""
         self._refuse_when_stopping()

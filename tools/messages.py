@@ -19,7 +19,7 @@ __all__ = ["HEADING", "Message", "collect", "error_names", "part", "unread"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "servo_emr"
-HEADING = "# Every message, in its own words"
+HEADING = "## Every message, in its own words"
 USAGE, LOG, SAID = "wrong usage or configuration", "in the log, and as warnings", "by a command, beside what it shows"
 WRONG = "what a message says of a value that is wrong"
 SEVERAL = "for several of the reasons"

@@ -23,6 +23,7 @@ from servo_emr.aws.uri import split_uri
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.schemas import readable, stamped
 from servo_emr.domain.spec import is_run_id
 
 __all__ = ["S3Workspace"]
@@ -66,7 +67,7 @@ class S3Workspace:
             known = await self.document("workspace")
             if known is None:
                 with contextlib.suppress(Conflict):  # somebody else has just made it: theirs is read below
-                    await self.write("workspace", {"schema": 1, "id": secrets.token_hex(4)}, None)
+                    await self.write("workspace", stamped("workspace", id=secrets.token_hex(4)), None)
                 known = await self.document("workspace")
             # A cluster is told as ours by the id in its name, between two spaces.
             if known is None or not _ID.fullmatch(str(known.body.get("id", ""))):
@@ -80,7 +81,10 @@ class S3Workspace:
         return self._id
 
     async def document(self, name: str) -> Document | None:
-        return await self._read_document(f"{name}.json")
+        found = await self._read_document(f"{name}.json")
+        if found is not None:
+            readable(self.uri, name, found.body)
+        return found
 
     async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
         return await self._write_document(f"{name}.json", body, expected)

@@ -8,6 +8,7 @@ from servo_emr.checks.result import Checked, failed, not_asked, passed, refused,
 from servo_emr.domain.account import Account
 from servo_emr.domain.errors import Conflict, Reason, RunError
 from servo_emr.domain.ports import Clock, LaunchTarget, Workspace
+from servo_emr.domain.schemas import stamped
 from servo_emr.domain.spec import RunSpec
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import within_budget
@@ -53,7 +54,7 @@ async def round_trip(workspace: Workspace, clock: Clock) -> Checked:
 
 def _body(clock: Clock) -> dict[str, object]:
     # Never twice the same: two equal bodies would be one version.
-    return {"schema": 1, "checked_at": clock.now(), "nonce": secrets.token_hex(4)}
+    return stamped(DOCUMENT, checked_at=clock.now(), nonce=secrets.token_hex(4))
 
 
 async def logs(account: Account, spec: RunSpec) -> Checked:

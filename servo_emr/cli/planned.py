@@ -131,7 +131,8 @@ def _launched(planned: Planned) -> list[tuple[str, str, str]]:
     repeats = f", {job.repeats} times one after another" if job.repeats > 1 else ""
     between = " or " if spec.fleets else ", "
     where = between.join(cluster.subnet_ids) or "the account's default subnet"
-    rows = [("+", "cluster", f"{cluster.release_label} with {', '.join(cluster.applications)}, in {where}")]
+    applications = ", ".join(cluster.applications) or "no application"
+    rows = [("+", "cluster", f"{cluster.release_label} with {applications}, in {where}")]
     rows += [("+", _role(group), _nodes(group)) for group in spec.groups if group.count]
     return [
         *rows,
@@ -193,7 +194,8 @@ def _dollars(planned: Planned) -> list[dict[str, str]]:
 
 
 def _spot(estimate: Estimate) -> bool:
-    return estimate.ceiling_usd_per_hour > estimate.usd_per_hour
+    # The two are sums of the same prices in another order: what differs in the last digits alone is the same.
+    return estimate.ceiling_usd_per_hour > estimate.usd_per_hour * (1 + 1e-9)
 
 
 def _dollar_row(name: str, time: str, usd: float, parts: bool, estimate: Estimate) -> dict[str, str]:

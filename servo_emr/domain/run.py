@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from servo_emr.domain.attempt import Attempt
@@ -270,6 +270,11 @@ class RunRecord:
             raise ValueError(f"the record has schema {document.get('schema')!r}, this version reads {SCHEMA}")
         try:
             values = dict(document)
+            unknown = sorted(values.keys() - {known.name for known in fields(cls)})
+            if unknown:
+                raise ValueError(
+                    f"the record cannot be read: it has {', '.join(unknown)[:200]}, of which only a newer version knows"
+                )
             check_kinds(cls, values)
             values["state"] = RunState(values["state"])
             values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None

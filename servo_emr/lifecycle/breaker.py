@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, Verdict
 from servo_emr.domain.ports import Clock, Workspace
+from servo_emr.domain.schemas import stamped
 from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.past import Past, read_past
 
@@ -99,7 +100,7 @@ async def resume(workspace: Workspace, clock: Clock) -> Standing:
         now = clock.now()
         before = standing(await read_past(workspace, now), await resumed_at(workspace))
         document = await workspace.document(DOCUMENT)
-        body = {"schema": 1, "resumed_at": now}
+        body = stamped(DOCUMENT, resumed_at=now)
         try:
             await workspace.write(DOCUMENT, body, None if document is None else document.version)
         except Conflict:

@@ -16,6 +16,7 @@ from typing import Any
 
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
 from servo_emr.domain.ports import Clock, Document, Workspace
+from servo_emr.domain.schemas import stamped
 
 __all__ = ["Holder", "Lease"]
 
@@ -166,7 +167,7 @@ class Lease:
             self._warn(f"the lease could not be given back ({error}); it ends by itself in {LIFE_S:.0f} s")
 
     async def _free(self, version: str | None) -> None:
-        await self._workspace.write(DOCUMENT, {"schema": 1, "holder": None}, version)
+        await self._workspace.write(DOCUMENT, stamped(DOCUMENT, holder=None), version)
 
     def must_be_fresh(self) -> None:
         """Asked right before a launch.
@@ -207,7 +208,7 @@ class Lease:
     async def _write(self, before: Document | None, began: float, again: bool = False) -> bool:
         """Writes our name over what was read at `began` or later; `again` without it: over our own last write."""
         expected = before.version if before is not None else self._version if again else None
-        body = {"schema": 1, "holder": self._me.plain(), "renewed_at": self._clock.now()}
+        body = stamped(DOCUMENT, holder=self._me.plain(), renewed_at=self._clock.now())
         try:
             self._version = await self._workspace.write(DOCUMENT, body, expected)
         except Conflict:

@@ -12,12 +12,15 @@ from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget
 from servo_emr.domain.run import Observation, RunState
 
-__all__ = ["SELF_END_S", "Release", "command_by_hand", "instances_left"]
+__all__ = ["ACCEPT_S", "SELF_END_S", "STOP_GRACE_S", "Release", "command_by_hand", "instances_left"]
 
 SELF_END_S = 120.0
 """How long a cluster may take to begin ending itself after its last step."""
-_ACCEPT_S = 300.0
+ACCEPT_S = 300.0
 """How long a release is repeated until the cluster is seen ending."""
+STOP_GRACE_S = 600.0
+"""How long whatever stops a servo should wait before it kills it: for a launch whose answer is awaited, the looks for
+the cluster where none came, ACCEPT_S, and the record. A stop in good weather takes seconds."""
 _END_S = 2400.0
 """How long an ending cluster is watched until it has ended."""
 _PACES = (2.0, 5.0, 10.0, 20.0, 30.0)
@@ -73,10 +76,10 @@ class Release:
             look = await self._look(handle, last)
             if look is not None and look.state.order >= RunState.ENDING.order:
                 return look
-            if self._clock.now() - began >= _ACCEPT_S:
+            if self._clock.now() - began >= ACCEPT_S:
                 break
             await self._clock.sleep(_PACES[min(attempt, len(_PACES) - 1)] * random.uniform(0.8, 1.2))
-        raise self._unreleased(handle, f"is not seen ending {_ACCEPT_S:.0f} s after its release was asked for")
+        raise self._unreleased(handle, f"is not seen ending {ACCEPT_S:.0f} s after its release was asked for")
 
     async def ended(self, handle: Handle, look: Observation) -> Observation:
         """Watches a cluster that is seen ending until it is seen ended.

@@ -12,6 +12,7 @@ from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError
 from servo_emr.domain.money import Estimate, Quote
 from servo_emr.domain.ports import Clock, LaunchTarget, Preflight, PriceBook, Workspace
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.schemas import stamped
 from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spark import sized
 from servo_emr.domain.spec import RunSpec
@@ -144,7 +145,7 @@ class Stage:
             appraisal = await self.appraise(self.spec(values))
             if appraisal.refusal is not None:
                 raise appraisal.refusal
-            body = {"schema": 1, "values": values, "at": self._clock.now()}
+            body = stamped(DOCUMENT, values=values, at=self._clock.now())
             try:
                 await self._workspace.write(DOCUMENT, body, None if document is None else document.version)
             except Conflict as conflict:

@@ -13,12 +13,12 @@ from typing import Any
 from servo_emr.domain.errors import Conflict, RunError
 from servo_emr.domain.money import Prices, Rate, StorageRate
 from servo_emr.domain.ports import Clock, PriceSource, Workspace
+from servo_emr.domain.schemas import stamped
 from servo_emr.domain.spec import plain
 
 __all__ = ["FRESH_S", "CachedPrices"]
 
 DOCUMENT = "prices"
-SCHEMA = 1
 FRESH_S = 86_400.0
 """For how long a kept price is used without asking again: lists change every few weeks."""
 
@@ -38,8 +38,6 @@ class _Kept:
     @classmethod
     def of(cls, body: Mapping[str, Any], version: str) -> _Kept:
         """Raises KeyError, TypeError or ValueError for a document that is none of ours."""
-        if body["schema"] != SCHEMA:
-            raise ValueError(f"schema {body['schema']!r} is not {SCHEMA}")
         rates = [(float(item["at"]), Rate(**item["rate"])) for item in body["rates"]]
         storage = [(float(item["at"]), StorageRate(**item["rate"])) for item in body["storage"]]
         return cls(
@@ -50,11 +48,11 @@ class _Kept:
 
     def body(self) -> dict[str, Any]:
         """The document."""
-        return {
-            "schema": SCHEMA,
-            "rates": [{"at": at, "rate": plain(rate)} for _, (at, rate) in sorted(self.rates.items())],
-            "storage": [{"at": at, "rate": plain(rate)} for _, (at, rate) in sorted(self.storage.items())],
-        }
+        return stamped(
+            DOCUMENT,
+            rates=[{"at": at, "rate": plain(rate)} for _, (at, rate) in sorted(self.rates.items())],
+            storage=[{"at": at, "rate": plain(rate)} for _, (at, rate) in sorted(self.storage.items())],
+        )
 
 
 class CachedPrices:
@@ -100,7 +98,7 @@ class CachedPrices:
             document = await self._workspace.document(DOCUMENT)
             return _Kept() if document is None else _Kept.of(document.body, document.version)
         except RunError as error:
-            return _Kept(note=f"kept prices cannot be read ({error.reason})")
+            return _Kept(note=f"prices kept in {DOCUMENT}.json cannot be read ({error.reason})")
         except (KeyError, TypeError, ValueError):
             return _Kept(note=f"{DOCUMENT}.json in the workspace holds no prices of this version: move it away")
 

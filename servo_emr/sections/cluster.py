@@ -57,13 +57,13 @@ class RootVolumeSection(Section):
     """The root volume of every node."""
 
     size: pydantic.conint(strict=True, ge=10, le=2048) | None = pydantic.Field(  # type: ignore[valid-type]
-        None, description="GiB; none: what the release gives."
+        None, description="None: what the release gives.", unit="GiB"
     )
     iops: pydantic.conint(strict=True, ge=3000, le=16000) | None = pydantic.Field(  # type: ignore[valid-type]
-        None, description="From emr-6.15.0 on."
+        None, description="Of gp3, from emr-6.15.0 on.", unit="IOPS"
     )
     throughput: pydantic.conint(strict=True, ge=125, le=1000) | None = pydantic.Field(  # type: ignore[valid-type]
-        None, description="MiB/s, from emr-6.15.0 on."
+        None, description="Of gp3, from emr-6.15.0 on.", unit="MiB/s"
     )
 
 
@@ -81,14 +81,26 @@ class ClusterSection(Section):
         "keep_alive": "no cluster may outlive its run; take it out",
     }
 
-    release_label: ReleaseLabel = pydantic.Field(..., description="EMR release.")
-    applications: list[str] = pydantic.Field(["Spark"], description="Applications that EMR installs.")
-    configurations: list[ConfigurationSection] = pydantic.Field([], description="Properties of applications.")
+    release_label: ReleaseLabel = pydantic.Field(..., description="The EMR release, such as emr-7.1.0.")
+    applications: list[str] = pydantic.Field(
+        ["Spark"],
+        description="Applications that EMR installs. With Spark the notebook runs under spark-submit; without, "
+        "under plain Python.",
+    )
+    configurations: list[ConfigurationSection] = pydantic.Field(
+        [], description="Properties of applications. Keep secrets out: the request is on record."
+    )
     bootstrap_actions: list[BootstrapActionSection] = pydantic.Field(
-        [], description="Scripts that run on every node, before ours.", max_items=_MOST_ACTIONS
+        [],
+        description="Scripts that run on every node, at most 15, before ours, which makes the notebook's "
+        "environment on the primary node. The nodes' role must be able to read them.",
+        max_items=_MOST_ACTIONS,
     )
     subnet_ids: list[pydantic.constr(regex=r"^subnet-[0-9a-z]+$")] = pydantic.Field(  # type: ignore[valid-type]
-        [], description="Subnets that a cluster may be launched in; none: the account's default."
+        [],
+        description="A cluster is launched in one of those in whose zones all its types are offered, and in the "
+        "next one when it is launched again; for instance fleets EMR chooses among all of those. "
+        "None: the account's default.",
     )
     key_pair: pydantic.constr(min_length=1, max_length=256) | None = pydantic.Field(  # type: ignore[valid-type]
         None, description="The EC2 key pair that opens the nodes."
@@ -103,9 +115,13 @@ class ClusterSection(Section):
     security_configuration: str | None = pydantic.Field(
         None, description="Name of a security configuration.", min_length=1
     )
-    log_uri: str | None = pydantic.Field(None, description="S3 prefix of EMR's logs; none: no logs.", regex=S3_URI)
+    log_uri: str | None = pydantic.Field(
+        None,
+        description="S3 prefix of EMR's logs. Without it a failed step's logs are lost with the cluster.",
+        regex=S3_URI,
+    )
     log_kms_key: str | None = pydantic.Field(
-        None, description="KMS key that encrypts them: its id or ARN.", min_length=1
+        None, description="KMS key that encrypts the logs: its id or ARN.", min_length=1
     )
     ami_id: pydantic.constr(regex=AMI) | None = pydantic.Field(  # type: ignore[valid-type]
         None, description="The image of all nodes; none: the release's."
@@ -120,15 +136,21 @@ class ClusterSection(Section):
         default_factory=RootVolumeSection, description="The root volume of every node."
     )
     step_concurrency: pydantic.conint(strict=True, ge=1, le=256) = pydantic.Field(  # type: ignore[valid-type]
-        1, description="Steps that may run at once."
+        1,
+        description="Steps that may run at once. Above 1 a failed step ends no other, and `job.repeats` must be 1.",
+        unit="steps",
     )
     unhealthy_node_replacement: bool | None = pydantic.Field(
-        None, description="Whether EMR replaces core nodes that it finds unhealthy."
+        None,
+        description="Whether EMR replaces core nodes that it finds unhealthy; a replaced node makes a run "
+        "`disturbed`. None: EMR's own choice.",
     )
     spark: word("auto", "as-configured") = pydantic.Field(  # type: ignore[valid-type]
         "as-configured", description="`auto`: executors are sized for the workers' type and number of each run."
     )
-    tags: dict[str, str] = pydantic.Field({}, description="Tags of the cluster and its instances.")
+    tags: dict[str, str] = pydantic.Field(
+        {}, description="Tags of the cluster and its instances, beside ours (`servo-emr:run`, `servo-emr:workspace`)."
+    )
     primary: NodesSection = pydantic.Field(default_factory=NodesSection, description="The primary node.")
     core: NodesSection = pydantic.Field(default_factory=NodesSection, description="The core nodes.")
     task: NodesSection = pydantic.Field(default_factory=NodesSection, description="The task nodes.")

@@ -35,12 +35,12 @@ class InstTypeSection(Section):
 class ReplicasSection(Section):
     """How many nodes a group may have."""
 
-    min: pydantic.conint(strict=True, ge=1) = pydantic.Field(..., description="The fewest nodes.")  # type: ignore[valid-type]
-    max: pydantic.StrictInt = pydantic.Field(..., description="The most nodes.")
+    min: pydantic.conint(strict=True, ge=1) = pydantic.Field(..., description="The fewest nodes.", unit="nodes")  # type: ignore[valid-type]
+    max: pydantic.StrictInt = pydantic.Field(..., description="The most nodes.", unit="nodes")
     step: pydantic.conint(strict=True, ge=1) = pydantic.Field(  # type: ignore[valid-type]
-        1, description="The distance between values that may be tried."
+        1, description="The distance between values that may be tried.", unit="nodes"
     )
-    value: pydantic.StrictInt = pydantic.Field(..., description="The number to begin with.")
+    value: pydantic.StrictInt = pydantic.Field(..., description="The number to begin with.", unit="nodes")
     pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
 
     @pydantic.root_validator(skip_on_failure=True)
@@ -76,9 +76,9 @@ class PrimarySection(OwnSettings):
 
     inst_type: InstTypeSection = pydantic.Field(..., description="The instance type of its nodes.")
     market: MarketSection | word("on-demand", "spot") | None = pydantic.Field(  # type: ignore[valid-type]
-        None, description="As emr.cluster.ROLE.market, or {values, value}: adjustable."
+        None, description="As `emr.cluster.ROLE.market`; `{values, value}` makes it adjustable."
     )
-    bid_price: Usd | None = pydantic.Field(None, description="As emr.cluster.ROLE.bid_price.")
+    bid_price: Usd | None = pydantic.Field(None, description="As `emr.cluster.ROLE.bid_price`.", unit="USD/h")
 
     @pydantic.validator("market", pre=True)
     def _market(cls, value: object) -> object:
@@ -102,7 +102,7 @@ class GroupSection(PrimarySection):
 class TaskReplicasSection(ReplicasSection):
     """How many task nodes there may be; none is a number too."""
 
-    min: pydantic.conint(strict=True, ge=0) = pydantic.Field(..., description="The fewest nodes.")  # type: ignore[valid-type]
+    min: pydantic.conint(strict=True, ge=0) = pydantic.Field(..., description="The fewest nodes.", unit="nodes")  # type: ignore[valid-type]
 
 
 class TaskSection(GroupSection):

@@ -49,16 +49,32 @@ class JobSection(Section):
 
     notebook: str = pydantic.Field(..., description="s3:// URI or local path of the notebook.", min_length=1)
     parameters: dict[str, Any] = pydantic.Field(
-        {}, description="papermill parameters; {run_id} and {component.setting} may stand in texts."
+        {},
+        description="papermill parameters, JSON values. In texts `{run_id}` and `{component.setting}` are filled;"
+        " a text that is one reference takes its type. Each must be assigned in the notebook's cell "
+        "tagged `parameters`.",
     )
     kernel: str = pydantic.Field("python3", description="The Jupyter kernel on the cluster.", regex=r"^[\w.-]+$")
-    timeout: servo.Duration = pydantic.Field("2h", description="The job's time limit; it holds on the cluster too.")
-    expected_duration: servo.Duration = pydantic.Field("20m", description="First guess; history replaces it.")
+    timeout: servo.Duration = pydantic.Field(
+        "2h",
+        description="The job's time limit. It is enforced on the cluster, so it holds when the servo is dead; "
+        "five minutes later the servo ends the cluster itself.",
+    )
+    expected_duration: servo.Duration = pydantic.Field(
+        "20m",
+        description="First guess of the job's duration, for progress and the pace of looks; replaced by the "
+        "median of like runs.",
+    )
     repeats: pydantic.conint(strict=True, ge=1, le=MOST_REPEATS) = pydantic.Field(  # type: ignore[valid-type]
-        1, description="Measured runs of the job on one cluster, one after another; metrics are their medians."
+        1,
+        description="Measured runs on one cluster, one after another; metrics are their medians, and what they "
+        "cost is brought back to one run.",
+        unit="runs",
     )
     repeat_disturbed: pydantic.conint(strict=True, ge=0, le=3) = pydantic.Field(  # type: ignore[valid-type]
-        0, description="How often a run that was disturbed is run again, on another cluster, instead of being reported."
+        0,
+        description="How often a run that was disturbed is run again, on another cluster, instead of being reported.",
+        unit="runs",
     )
     wheels: str | None = pydantic.Field(
         None, description="S3 prefix with the cluster's Python packages, for subnets without a way out.", regex=S3_URI

@@ -34,7 +34,7 @@ _SPOT_ALLOCATIONS = (
 class ConfigurationSection(Section):
     """Properties of one classification."""
 
-    classification: str = pydantic.Field(..., description="Such as spark-defaults.", regex=r"^[\w.-]+$")
+    classification: str = pydantic.Field(..., description="Such as `spark-defaults`.", regex=r"^[\w.-]+$")
     properties: dict[str, Any] = pydantic.Field({}, description="Its properties; numbers and truth values are texts.")
     configurations: list[ConfigurationSection] = pydantic.Field(
         [], description="Classifications inside it, such as export in spark-env."
@@ -91,13 +91,13 @@ class EbsSection(Section):
     """EBS volumes of one kind, `count` of them on each node."""
 
     type: word(*KINDS) = pydantic.Field("gp3", description="The kind of volume.")  # type: ignore[valid-type]
-    size: pydantic.conint(strict=True, ge=1, le=1024) = pydantic.Field(..., description="GiB.")  # type: ignore[valid-type]
-    iops: Count | None = pydantic.Field(None, description="Provisioned IOPS, of gp3 and io1.")
+    size: pydantic.conint(strict=True, ge=1, le=1024) = pydantic.Field(..., description="Of each volume.", unit="GiB")  # type: ignore[valid-type]
+    iops: Count | None = pydantic.Field(None, description="Provisioned, of gp3 and io1.", unit="IOPS")
     throughput: pydantic.conint(strict=True, ge=125, le=1000) | None = pydantic.Field(  # type: ignore[valid-type]
-        None, description="MiB/s, of gp3."
+        None, description="Provisioned, of gp3.", unit="MiB/s"
     )
     count: pydantic.conint(strict=True, ge=1, le=_MOST_VOLUMES) = pydantic.Field(  # type: ignore[valid-type]
-        1, description="Volumes of this kind on each node."
+        1, description="Volumes of this kind on each node.", unit="volumes"
     )
 
     @pydantic.root_validator(skip_on_failure=True)
@@ -120,10 +120,10 @@ class FleetTypeSection(Section):
     """What holds for one instance type of a fleet."""
 
     weight: pydantic.conint(strict=True, ge=1) = pydantic.Field(  # type: ignore[valid-type]
-        1, description="Units of the target that one node counts."
+        1, description="What one node of the type counts of the number asked for.", unit="units"
     )
-    bid_price: Usd | None = pydantic.Field(None, description="The most for one on spot, USD per hour.")
-    bid_percent: Usd | None = pydantic.Field(None, description="The same, in percent of its on-demand price.")
+    bid_price: Usd | None = pydantic.Field(None, description="The most to pay for one on spot.", unit="USD/h")
+    bid_percent: Usd | None = pydantic.Field(None, description="The same, of its on-demand price.", unit="%")
     priority: pydantic.confloat(ge=0) | None = pydantic.Field(  # type: ignore[valid-type]
         None, description="With a prioritized allocation: the lower, the sooner."
     )
@@ -154,14 +154,16 @@ class FleetSection(Section):
         {}, description="What holds for single types."
     )
     alternatives: list[pydantic.constr(regex=INST_TYPE)] = pydantic.Field(  # type: ignore[valid-type]
-        [], description="Types that EMR may take instead of the one asked for."
+        [], description="Types that EMR may take instead of `inst_type`: at most 4, or 29 with an allocation strategy."
     )
     on_demand: pydantic.conint(strict=True, ge=0) = pydantic.Field(  # type: ignore[valid-type]
-        0, description="With market: spot: units that are bought on demand all the same."
+        0, description="With `market: spot`: what is bought on demand all the same.", unit="units"
     )
-    spot_timeout: servo.Duration = pydantic.Field("20m", description="How long EMR waits for spot capacity.")
+    spot_timeout: servo.Duration = pydantic.Field(
+        "20m", description="How long EMR waits for spot capacity: 5m to 24h, whole minutes."
+    )
     timeout_action: word("switch-to-on-demand", "terminate-cluster") = pydantic.Field(  # type: ignore[valid-type]
-        "terminate-cluster", description="What it does then."
+        "terminate-cluster", description="What EMR does then."
     )
     spot_allocation: word(*_SPOT_ALLOCATIONS) | None = pydantic.Field(  # type: ignore[valid-type]
         None, description="How EMR chooses spot pools."
@@ -219,10 +221,10 @@ class NodesSection(Section):
     """The nodes of one role, beside their type and number, which emr.components has."""
 
     market: word("on-demand", "spot") = pydantic.Field(  # type: ignore[valid-type]
-        "on-demand", description="Spot nodes cost less and may be taken back at any time, the run with them."
+        "on-demand", description="Nodes on spot cost less, and EC2 may take them back at any time, the run with them."
     )
     bid_price: Usd | None = pydantic.Field(
-        None, description="With `market: spot`: the most to pay for one node, USD per hour; none: its on-demand price."
+        None, description="With `market: spot`: the most to pay for one node. None: its on-demand price.", unit="USD/h"
     )
     ebs: list[EbsSection] | None = pydantic.Field(
         None, description="The EBS volumes of each node beside its root volume; none: what EMR gives its type."

@@ -25,15 +25,27 @@ _SETTING = r"[a-z][a-z0-9_]*"
 class SettingSection(Section):
     """One setting: a range or some values, and the target that its value goes to."""
 
-    target: str = pydantic.Field(..., description="Where its value goes.")
-    values: list[Any] | None = pydantic.Field(None, description="The values that may be tried.", min_items=1)
-    min: Any = pydantic.Field(None, description="The least; whole numbers or decimals.")
+    target: str = pydantic.Field(
+        ...,
+        description="Where its value goes; docs/configuration.md lists the targets.",
+    )
+    values: list[Any] | None = pydantic.Field(
+        None,
+        description="The values that may be tried: texts, numbers, `true` and `false`; on the wire to the "
+        "optimizer all are texts.",
+        min_items=1,
+    )
+    min: Any = pydantic.Field(None, description="Or a range, both ends included: the least; whole numbers or decimals.")
     max: Any = pydantic.Field(None, description="The most.")
-    step: Any = pydantic.Field(None, description="The distance between values that may be tried; 1.")
+    step: Any = pydantic.Field(None, description="The distance between values that may be tried; without it, 1.")
     value: Any = pydantic.Field(..., description="The value to begin with.")
     pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
     unit: str = pydantic.Field("", description="The unit, as the optimizer is to see it.", max_length=32)
-    format: str = pydantic.Field("{}", description="How a value is written where it goes: {}g makes 4 into 4g.")
+    format: str = pydantic.Field(
+        "{}",
+        description="How a value is written in a property or parameter: `{}g` makes 4 into 4g. With a form of its"
+        " own a parameter takes the text, else the value with its type.",
+    )
 
     @pydantic.validator("target")
     def _is_one(cls, value: str) -> str:

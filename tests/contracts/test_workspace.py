@@ -266,6 +266,18 @@ async def test_a_record_that_cannot_be_read_names_itself_and_the_remedy(
         [one async for one in workspace.records()]
 
 
+@pytest.mark.parametrize("schema", [2, 0, "1", None, True])
+async def test_a_document_of_another_schema_is_refused_by_name_and_stays(make: Any, schema: object) -> None:
+    workspace = make()
+    version = await workspace.write("staged", {"schema": schema, "values": {}}, None)
+    with pytest.raises(OperatorError, match=r"staged\.json has schema .*, this version reads 1") as error:
+        await workspace.document("staged")
+    assert error.value.reason is Reason.BUCKET
+    assert f"{workspace.uri}/staged.json has schema {schema!r}" in str(error.value)
+    assert "move it away" in error.value.remedy
+    assert await workspace.write("staged", {"schema": 1, "values": {}}, version), "nobody has changed it"
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"id": ""}, {"id": "a b"}, {"id": ["cafe"]}, {"id": "../x"}, {"id": "é"}], ids=str
 )

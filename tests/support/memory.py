@@ -11,6 +11,7 @@ from typing import Any
 from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, TooLarge, failure
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.schemas import readable
 from servo_emr.domain.spec import is_run_id
 
 __all__ = ["MemoryWorkspace"]
@@ -36,7 +37,10 @@ class MemoryWorkspace:
         return str(known.body["id"])
 
     async def document(self, name: str) -> Document | None:
-        return self._read(f"{name}.json")
+        found = self._read(f"{name}.json")
+        if found is not None:
+            readable(self.uri, name, found.body)
+        return found
 
     async def write(self, name: str, body: Mapping[str, Any], expected: str | None) -> str:
         return self._write(f"{name}.json", body, expected)

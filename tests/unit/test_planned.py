@@ -24,14 +24,14 @@ FLEET = Fleet(
 VCPUS = {"m5.xlarge": 4, "m5.2xlarge": 8, "c5.xlarge": 4, "r5.xlarge": 4}
 
 
-def planned(*groups: NodeGroup) -> Planned:
+def planned(*groups: NodeGroup, ceiling: float = 1.5, applications: tuple[str, ...] = ("Spark",)) -> Planned:
     spec: RunSpec = replace(
         SPEC,
         groups=groups,
-        cluster=replace(SPEC.cluster, subnet_ids=("subnet-a", "subnet-b")),
+        cluster=replace(SPEC.cluster, subnet_ids=("subnet-a", "subnet-b"), applications=applications),
         limits=LimitSpec(nodes=20, vcpus=64),
     )
-    estimate = Estimate(1.0, 1.5, 0.7, 0.2, 0.1, 0.2, 0.1, 0.5, 1800.0, 3.0, 7200.0, "a basis")
+    estimate = Estimate(1.0, ceiling, 0.7, 0.2, 0.1, 0.2, 0.1, 0.5, 1800.0, 3.0, 7200.0, "a basis")
     preflight = Preflight(vcpus=VCPUS, subnet_ids=spec.cluster.subnet_ids)
     appraisal = Appraisal(preflight, Quote("us-east-1", {}, {}), estimate, (), None)
     return Planned(spec, SPACE.settings, SPACE.configured, SPACE.configured, appraisal, 0.0, (), WORKSPACE)
@@ -60,3 +60,11 @@ def test_groups_are_what_was_asked_for() -> None:
     assert "4 x m5.xlarge, on-demand" in text and "fleet" not in text
     assert summary(page).startswith("Plan: 1 cluster of 5 nodes to launch")
     assert {row["limit"]: row["this"] for row in limits(page)}["vcpus"] == 20
+
+
+def test_a_ceiling_that_differs_in_its_last_digits_alone_is_no_other_rate() -> None:
+    assert "an hour at most" not in plan_page(planned(*SPEC.groups, ceiling=1.0000000000000002), 80)
+
+
+def test_a_cluster_without_applications_is_told_so() -> None:
+    assert "with no application, in" in " ".join(plan_page(planned(*SPEC.groups, applications=()), 80).split())

@@ -81,17 +81,20 @@ async def test_a_command_that_must_write_nothing_writes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"schema": 2}, {"schema": 1, "rates": [{}]}, {"schema": 1, "rates": 3, "storage": []}]
+    ("body", "why"),
+    [
+        ({"schema": 2}, "prices kept in prices.json cannot be read (operator/bucket)"),
+        ({"schema": 1, "rates": [{}]}, "prices.json in the workspace holds no prices of this version"),
+        ({"schema": 1, "rates": 3, "storage": []}, "prices.json in the workspace holds no prices of this version"),
+    ],
 )
-async def test_kept_prices_of_another_version_are_named_and_left_as_they_are(body: dict[str, object]) -> None:
+async def test_kept_prices_of_another_version_are_named_and_left_as_they_are(body: dict[str, object], why: str) -> None:
     scene = Scene()
     await scene.workspace.write("prices", body, None)
     prices = await scene.ask()
     assert prices.rates == {"m5.xlarge": M5}
-    assert "prices.json in the workspace holds no prices of this version" in prices.note
-    document = await scene.workspace.document("prices")
-    assert document is not None
-    assert json.loads(json.dumps(document.body)) == body
+    assert why in prices.note
+    assert json.loads(scene.workspace.objects["prices.json"]) == body
 
 
 async def test_a_workspace_that_cannot_be_reached_costs_the_cache_and_not_the_price() -> None:
@@ -99,4 +102,4 @@ async def test_a_workspace_that_cannot_be_reached_costs_the_cache_and_not_the_pr
     scene.workspace.down = True
     prices = await scene.ask()
     assert prices.rates == {"m5.xlarge": M5}
-    assert "kept prices cannot be read" in prices.note
+    assert "prices kept in prices.json cannot be read (" in prices.note

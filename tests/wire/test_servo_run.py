@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def conversation(folder: Path, emulator: EmulatorProcess, account: Account) -> Conversation:
-    return converse(folder, emulator, account, SCRIPT, CHANGES)
+def health() -> list[subprocess.CompletedProcess[str]]:
+    """What a container's health check says while something is measured and when the servo has ended."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def conversation(
+    folder: Path, emulator: EmulatorProcess, account: Account, health: list[subprocess.CompletedProcess[str]]
+) -> Conversation:
+    def ask() -> None:
+        command = [sys.executable, "-m", "servo_emr.alive"]
+        health.append(subprocess.run(command, capture_output=True, text=True, timeout=60, check=False))
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SERVO_EMR_ALIVE", str(folder / "alive"))
+        had = converse(folder, emulator, account, SCRIPT, CHANGES, {"measure": ask})
+        ask()
+    return had
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +115,15 @@ def test_the_servo_presents_itself_before_it_asks_and_takes_its_leave(conversati
     assert events[-1] == "GOODBYE"
     assert {body.path for body in conversation.received} == {"/accounts/example.com/applications/nightly/servo"}
     assert {body.authorization for body in conversation.received} == {"Bearer s3cret"}
+
+
+def test_a_health_check_sees_the_servo_alive_and_then_ended(
+    conversation: Conversation, health: list[subprocess.CompletedProcess[str]]
+) -> None:
+    during, after = health
+    assert (during.returncode, during.stderr) == (0, "")
+    assert re.match(r"alive \d+ s ago: ", during.stdout)
+    assert (after.returncode, "has ended" in after.stdout) == (1, True)
 
 
 def test_describe_shows_the_configured_components_and_every_metric_with_its_unit(conversation: Conversation) -> None:
