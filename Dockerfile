@@ -12,10 +12,11 @@ RUN useradd --uid 10001 --create-home --home-dir /servo servo
 
 FROM user AS build
 WORKDIR /servo/src
-COPY --chown=servo pyproject.toml README.md LICENSE ./
+COPY --chown=servo pyproject.toml README.md LICENSE constraints.txt ./
 COPY --chown=servo servo_emr servo_emr
 USER 10001
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /servo/dist .
+# The variable, unlike the option, reaches the build's own environment.
+RUN PIP_CONSTRAINT=/servo/src/constraints.txt python -m pip wheel --no-cache-dir --no-deps --wheel-dir /servo/dist .
 
 FROM user AS install
 ARG EXTRAS=""

@@ -190,6 +190,7 @@ def test_a_job_runs_with_what_the_stack_has_made(
     job |= {"notebook": job["notebook"].replace("training", "short"), "parameters": {"nodes": "{core.replicas}"}}
     job["metrics"] = {"accuracy": {"from": "notebook", "name": "accuracy"}}
     document["emr"]["cluster"]["applications"] = ["Hadoop"]
+    document["emr"]["components"]["core"]["replicas"]["value"] = 1
     (tmp_path / "servo.yaml").write_text(yaml.safe_dump(document))
     account["s3"].upload_file(
         str(job_notebook(tmp_path / "short.ipynb")), job["notebook"].split("/")[2], "job/short.ipynb"
