@@ -288,7 +288,7 @@ def test_whatever_bounds_are_accepted_can_be_described_and_applied(
 def test_every_key_is_in_the_documentation() -> None:
     schema = EMRConfiguration.schema()
     keys = {key for model in (schema, *schema["definitions"].values()) for key in model.get("properties", ())}
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("configuration.md", "stages.md"))
     assert {key for key in keys - {"description"} if not re.search(rf"\b{key}\b", text)} == set()
     assert {"bid_price", "throughput_month", "live", "release_label", "values", "pattern"} <= keys
 
