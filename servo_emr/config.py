@@ -12,7 +12,7 @@ from servo_emr.aws.ec2_members import request_problems
 from servo_emr.domain.bounds import EnumBound
 from servo_emr.domain.settings import Space
 from servo_emr.domain.spec import JobSpec, Kind, LimitSpec, Market, MetricSpec, Role, RunSpec, canonical
-from servo_emr.domain.targets import ClusterField, NodeField, Referred
+from servo_emr.domain.targets import ClusterField, NodeField, Parameter, Referred
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -80,7 +80,13 @@ class EMRConfiguration(servo.BaseConfiguration):
     def _settings_are_used(cls, values: dict[str, Any]) -> dict[str, Any]:
         told = set().union(*(references(value) for _, value in referring(values["job"])))
         told |= references(values["cluster"].dict())
+        notebooks = bool(values["job"].first_notebook)
         for setting in all_settings(values["components"]):
+            if isinstance(setting.place, Parameter) and not notebooks:
+                raise ValueError(
+                    f"components -> {setting.component} -> {setting.name}: its target is a notebook's parameter, and "
+                    f"job.run has no notebook: leave target out, and put {{{setting.selector}}} into args"
+                )
             if isinstance(setting.place, Referred) and setting.selector not in told:
                 raise ValueError(
                     f"components -> {setting.component} -> {setting.name}: it has no target, and nothing refers to "

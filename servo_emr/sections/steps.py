@@ -49,6 +49,12 @@ def _place(value: str) -> str:
     return value
 
 
+def _program(value: str) -> str:
+    if value.endswith((".ipynb", ".json", ".txt")):
+        raise ValueError("is no program; a notebook has the key 'notebook'")
+    return _place(value)
+
+
 def _words(value: object) -> list[str]:
     """Words of a command line: numbers and truth values are written as texts."""
     if not isinstance(value, list):
@@ -119,7 +125,7 @@ class ScriptStep(_WithWords):
     kind: ClassVar[Kind] = Kind.SCRIPT
     script: str = pydantic.Field(..., description="s3:// URI or local path of the script.", min_length=1)
 
-    _known_place = pydantic.validator("script", allow_reuse=True)(_place)
+    _known_place = pydantic.validator("script", allow_reuse=True)(_program)
 
 
 class ApplicationStep(_WithWords):
@@ -136,7 +142,7 @@ class ApplicationStep(_WithWords):
         [], description="s3:// URIs of further jars."
     )
 
-    _known_place = pydantic.validator("application", allow_reuse=True)(_place)
+    _known_place = pydantic.validator("application", allow_reuse=True)(_program)
 
     @pydantic.validator("conf")
     def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:

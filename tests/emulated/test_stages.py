@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from servo_emr.cli.show import page
 from servo_emr.domain.run import RunRecord
@@ -17,29 +18,25 @@ from tests.support.servo import command, write_configuration
 LAW = ("--model", "a=300,b=0,c=0,d=0")
 WORKSPACE = "s3://acme-servo/nightly"
 
-COUNT = """\
-#!/usr/bin/env bash
-# count.sh INPUTS METRICS LABEL
-set -euo pipefail
-rows=$(aws s3 cp "$1/orders.csv" - | wc -l)
-echo "rate=$rows.5 rows/s for $3"
-printf '{"rows": %d, "label": "x"}' "$rows" > metrics.json
-aws s3 cp --only-show-errors metrics.json "$2"
-"""
+PAGE = (Path(__file__).parents[2] / "docs" / "stages.md").read_text()
+"""Its example is what runs here."""
 
+
+def block(language: str) -> str:
+    """The first example in a language."""
+    return PAGE.partition(f"```{language}\n")[2].partition("```")[0]
+
+
+JOB = yaml.safe_load(block("yaml"))["job"]
 STAGES: dict[str, Any] = {
     "job.notebook": None,
     "job.parameters": None,
-    "job.prepare": [{"restore": "s3://acme-servo/golden/orders"}],
-    "job.run": [
-        {"command": ["echo", "nodes={core.replicas}"]},
-        {"script": "count.sh", "args": ["{run.inputs}", "{run.metrics}", "it's; $(hostname)"], "name": "count"},
-    ],
-    "job.cleanup": [{"command": ["aws", "s3", "rm", "--recursive", "{run.inputs}/"], "name": "drop inputs"}],
+    "job.prepare": JOB["prepare"],
+    "job.run": [{"command": ["echo", "nodes={core.replicas}"]}, *JOB["run"]],
+    "job.cleanup": JOB["cleanup"],
     "job.metrics": {
-        "rows": {"from": "file", "name": "rows", "unit": "count"},
+        **JOB["metrics"],
         "label": {"from": "file", "name": "label"},
-        "speed": {"from": "output", "pattern": r"rate=([\d.]+)", "unit": "rps"},
         "nodes": {"from": "output", "pattern": r"nodes=(\d+)"},
     },
 }
@@ -48,8 +45,10 @@ STAGES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, emulator: EmulatorProcess) -> Path:
     path = tmp_path_factory.mktemp("stages")
-    (path / "count.sh").write_text(COUNT)
-    emulator.client("s3").put_object(Bucket="acme-servo", Key="golden/orders/orders.csv", Body=b"1\n2\n3\n")
+    (path / "count.sh").write_text(block("bash"))
+    s3 = emulator.client("s3")
+    s3.create_bucket(Bucket="acme-data")
+    s3.put_object(Bucket="acme-data", Key="golden/orders/orders.csv", Body=b"1\n2\n3\n4\n")
     return path
 
 
@@ -73,7 +72,7 @@ def failed(emulator: EmulatorProcess, folder: Path, measured: dict[str, Any]) ->
         "job.prepare": [],
         "job.run": [
             {"command": ["bash", "-c", "echo why >&2; exit 3"], "name": "load"},
-            {"script": "count.sh", "args": ["s3://acme-servo/golden", "{run.metrics}"], "name": "count"},
+            {"script": "count.sh", "args": ["s3://acme-data/golden", "{run.metrics}"], "name": "count"},
         ],
         "job.cleanup": [{"command": ["false"]}, {"command": ["touch", "tidied"], "name": "tidy"}],
     }
@@ -88,8 +87,8 @@ def test_only_the_measured_steps_are_in_the_duration_and_all_are_paid_for(measur
     assert [(s["stage"], s["name"], s["state"]) for s in measured["steps"]] == [
         ("prepare", "restore", "completed"),
         ("run", "echo", "completed"),
-        ("run", "count", "completed"),
-        ("cleanup", "drop inputs", "completed"),
+        ("run", "count.sh", "completed"),
+        ("cleanup", "drop the copy", "completed"),
     ]
     run = [seconds(step) for step in measured["steps"] if step["stage"] == "run"]
     assert measured["metrics"]["duration"] == pytest.approx(sum(run))
@@ -101,16 +100,15 @@ def test_only_the_measured_steps_are_in_the_duration_and_all_are_paid_for(measur
 
 def test_metrics_come_from_output_and_from_the_file_that_the_job_writes(measured: dict[str, Any]) -> None:
     metrics = measured["metrics"]
-    assert (metrics["rows"], metrics["speed"], metrics["nodes"]) == (3.0, 3.5, 2.0)
-    assert measured["missing"] == {"label": "the job recorded text, not a number"}
+    assert (metrics["rows"], metrics["speed"], metrics["nodes"]) == (4.0, 2.5, 2.0)
+    assert measured["missing"] == {"label": "the job's file of metrics has nothing under this name"}
     assert measured["units"]["rows"] == "count"
 
 
 def test_what_was_restored_is_tidied_and_the_source_is_as_it_was(measured: dict[str, Any], account: Account) -> None:
     assert account.keys(f"{WORKSPACE}/runs/{measured['run_id']}/inputs") == []
-    assert account.keys("s3://acme-servo/golden") == ["orders/orders.csv"]
-    printed = account.read(f"{WORKSPACE}/runs/{measured['run_id']}/run-2/output.txt")
-    assert b"for it's; $(hostname)\n" in printed
+    assert account.keys("s3://acme-data/golden") == ["orders/orders.csv"]
+    assert account.read(f"{WORKSPACE}/runs/{measured['run_id']}/run-2/count.sh").decode() == block("bash")
 
 
 def test_with_cleanup_emr_goes_on_after_a_failure_and_each_step_waits_for_the_one_before(
@@ -175,9 +173,9 @@ def test_a_failed_cleanup_is_a_warning_and_the_measurement_stands(emulator: Emul
 def test_a_restore_that_finds_nothing_fails_before_anything_is_measured(
     emulator: EmulatorProcess, folder: Path, account: Account
 ) -> None:
-    record = cycle(emulator, folder, {"job.prepare": [{"restore": "s3://acme-servo/golden/absent"}]}, 1)
+    record = cycle(emulator, folder, {"job.prepare": [{"restore": "s3://acme-data/golden/absent"}]}, 1)
     assert record["reason"] == "job/step-failed"
-    assert "nothing was there to be restored: below s3://acme-servo/golden/absent/" in record["message"]
+    assert "nothing was there to be restored: below s3://acme-data/golden/absent/" in record["message"]
     assert record["details"]["failed_step"]["stage"] == "prepare"
     assert [s["state"] for s in record["steps"]] == ["failed", "failed", "failed", "completed"]
     assert account.alive() == []

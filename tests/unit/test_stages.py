@@ -129,7 +129,7 @@ def test_with_cleanup_a_command_of_emrs_runs_under_our_guard() -> None:
 
 async def test_with_cleanup_each_step_of_the_job_waits_for_word_of_the_one_before() -> None:
     workspace = MemoryWorkspace()
-    workspace.objects["s3://acme-jobs/count.sh"] = b"echo"
+    workspace.elsewhere["s3://acme-jobs/count.sh"] = b"echo"
     package = await NotebookPacker(workspace).pack(spec_of({**FULL, "repeats": 2}), KEY)
     after = {name: json.loads(body).get("after") for name, body in package.files.items() if "job" in name.split("/")[-1]
              and name.endswith(".json")}  # fmt: skip
@@ -175,6 +175,7 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
         ({"run": [{"command": ["bash", "-c", "echo {core.replicas}"]}]}, "stands in the code of a shell"),
         ({"run": [{"command": ["a", "{core.replica}"]}]}, "did you mean {core.replicas}?"),
         ({"run": [{"command": ["a", "{run.inputs}"]}]}, "{run.inputs} refers to nothing"),
+        ({"run": [{"script": "etl.ipynb"}]}, "is no program; a notebook has the key 'notebook'"),
         ({"run": [{"application": "a.py"}]}, "add Spark to cluster.applications"),
         ({"run": [{"restore": "s3://acme-data/x"}]}, "restore stands in job.prepare"),
         (
@@ -230,6 +231,8 @@ def test_several_steps_at_once_leave_no_room_for_preparation() -> None:
 def test_a_setting_without_a_target_must_be_referred_to() -> None:
     own = {"components.web": {"cpu": {"values": [1, 2], "value": 1}}}
     assert "nothing refers to {web.cpu}" in wrong({"run": [{"command": ["a"]}]}, **own)
+    aimed = {"components.web": {"cpu": {"values": [1, 2], "value": 1, "target": "job.parameters.cpu"}}}
+    assert "job.run has no notebook: leave target out" in wrong({"run": [{"command": ["a"]}]}, **aimed)
     made = config({"run": [{"command": ["a", "--cpu={web.cpu}"]}]}, **own)
     spec = made.space.apply(made.to_spec(), {**made.space.configured, "web.cpu": "2"})
     assert spec.steps[0].command == ("a", "--cpu=2")
@@ -362,11 +365,11 @@ async def test_what_is_no_number_never_reaches_the_wire(body: bytes | None, why:
 @pytest.mark.parametrize(
     ("fields", "reason", "words"),
     [
-        ({"status": "failed", "evalue": "exit status 3", "exit_status": 3}, Reason.STEP_FAILED, "load ended with exit status 3."),
+        ({"status": "failed", "evalue": "exit status 3", "exit_status": 3}, Reason.STEP_FAILED, "with exit status 3."),
         ({"status": "failed", "evalue": "signal 9", "exit_status": -9}, Reason.OUT_OF_MEMORY, "load was killed"),
         ({"status": "timeout"}, Reason.JOB_TIMEOUT, "load passed its timeout and was ended on the cluster."),
         ({"status": "terminated"}, Reason.INTERRUPTED, "load was terminated from outside."),
-        ({"status": "error", "ename": "FileNotFoundError", "evalue": "no load"}, Reason.STEP_FAILED, "load could not be run"),
+        ({"status": "error", "ename": "OSError", "evalue": "no load"}, Reason.STEP_FAILED, "load could not be run"),
     ],
 )  # fmt: skip
 async def test_a_commands_failure_is_classed_by_how_it_ended(
@@ -394,5 +397,5 @@ def test_a_plan_names_every_step_with_its_stage_and_limit() -> None:
     assert [(mark, stage) for mark, stage, _ in rows] == [
         ("+", "prepare"), ("+", "run"), ("+", "run"), ("+", "run"), ("+", "cleanup"),
     ]  # fmt: skip
-    assert rows[1][2] == "load: command load 2 {run.inputs}, at most 10 min"
-    assert rows[-1][2] == "tidy: command tidy, at most 1 min, not measured"
+    assert rows[1][2] == "load: command load 2 {run.inputs}, at most 10 min 0 s"
+    assert rows[-1][2] == "tidy: command tidy, at most 60.0 s, not measured"
