@@ -42,7 +42,7 @@ def command_problem(step: Step, result: Result) -> RunError | None:
     if step.kind is Kind.RESTORE:
         return failure(
             Reason.STEP_FAILED,
-            f"{step.name}: {result.evalue}: below {', '.join(step.reads)}.",
+            f"{step.name}: nothing could be restored from {', '.join(step.reads)}: {result.evalue}.",
             remedy="Correct restore in servo.yaml, or put there what the job reads.",
             public="nothing was restored",
         )
