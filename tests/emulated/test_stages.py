@@ -153,7 +153,7 @@ def test_people_are_shown_the_stages(failed: dict[str, Any]) -> None:
     shown = page(RunRecord.from_json(failed))
     assert "Failed step     run: load (step 1)" in shown
     assert "cleanup step 3, failed" in shown
-    assert [line.split()[0] for line in shown.splitlines() if " tidy " in line][0] == "cleanup"
+    assert next(line.split()[0] for line in shown.splitlines() if " tidy " in line) == "cleanup"
 
 
 @pytest.mark.nightly
