@@ -45,6 +45,7 @@ files=(constraints.txt run_notebook.py run_command.py servo_emr_job.py servo_emr
 wanted=()
 for name in "${files[@]}"; do
   wanted+=(--include "$name")
+  rm -f "$home/$name"
 done
 # One process for all of them: each takes the AWS CLI a second to start.
 aws s3 cp --only-show-errors --recursive "$run_prefix/" "$home/" --exclude '*' "${wanted[@]}" \
