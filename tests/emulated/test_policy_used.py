@@ -33,9 +33,8 @@ SERVO, NODE = "emulated", "emulated-instance-profile"
 NODE_ACTIONS = {"GetObject": "s3:GetObject", "HeadObject": "s3:GetObject", "PutObject": "s3:PutObject",
                 "ListObjectsV2": "s3:ListBucket"}  # fmt: skip
 SUBMITTED = (
-    "request.json job.json run_notebook.py run_command.py servo_emr_job.py servo_emr_child.py servo_emr_outputs.py servo_emr_processes.py bootstrap.sh "
-    "constraints.txt "
-    "input.ipynb"
+    "request.json job.json run_notebook.py run_command.py servo_emr_job.py servo_emr_child.py servo_emr_outputs.py "
+    "servo_emr_processes.py bootstrap.sh constraints.txt input.ipynb"
 ).split()
 PRICES = str(Path(servo_emr.pricing.__file__).with_name("us-east-1.csv"))
 
