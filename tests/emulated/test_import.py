@@ -31,11 +31,27 @@ SUBNETS = ("subnet-0a1b2c3d", "subnet-0a1b2c3e")
 KEY = RunKey("s3://acme-servo/imported", "cafe0123", "20261120t101530-0123abcd")
 NAMES = ("pipeline.yml", "job_flow.json", "fleets.json", "batch.yaml", "statestore.yaml")
 
+SCRIPTS = {
+    "boot/updates.sh": "#!/bin/bash\necho updates",
+    "boot/tools.sh": "#!/bin/bash\necho tools",
+    "steps/install.sh": '#!/bin/bash\n[ "$1" = --all ]',
+    "steps/example.py": "print('an example')",
+}
+"""What the samples name in S3."""
+
+
+def seed(process: EmulatorProcess) -> None:
+    """Puts into the emulator's bucket what the samples name in S3."""
+    s3 = process.client("s3")
+    s3.create_bucket(Bucket="acme-servo")
+    for key, text in SCRIPTS.items():
+        s3.put_object(Bucket="acme-servo", Key=key, Body=text.encode())
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorProcess]:
     with EmulatorProcess("--no-execute", "--model", "a=600,b=0,c=0,d=0,w=0") as process:
-        process.client("s3").create_bucket(Bucket="acme-servo")
+        seed(process)
         yield process
 
 
@@ -43,10 +59,7 @@ def emulator() -> Iterator[EmulatorProcess]:
 def running() -> Iterator[EmulatorProcess]:
     """One that runs steps as processes."""
     with EmulatorProcess("--model", "a=60,b=0,c=0,d=0,w=0") as process:
-        s3 = process.client("s3")
-        s3.create_bucket(Bucket="acme-servo")
-        for key, text in SCRIPTS.items():
-            s3.put_object(Bucket="acme-servo", Key=key, Body=text.encode())
+        seed(process)
         yield process
 
 
@@ -220,15 +233,6 @@ def test_with_a_notebook_the_files_steps_prepare_it() -> None:
 )
 def test_a_command_line_is_taken_apart_only_where_no_shell_is_needed(line: str, item: dict[str, Any] | None) -> None:
     assert command_line(line, lambda name: f"{{{name}}}" if name == "web.cpu" else None) == item
-
-
-SCRIPTS = {
-    "boot/updates.sh": "#!/bin/bash\necho updates",
-    "boot/tools.sh": "#!/bin/bash\necho tools",
-    "steps/install.sh": '#!/bin/bash\n[ "$1" = --all ]',
-    "steps/example.py": "print('an example')",
-}
-"""What the samples name in S3."""
 
 
 @pytest.mark.parametrize("name", ["pipeline.yml", "job_flow.json", "batch.yaml", "statestore.yaml"])
