@@ -11,8 +11,8 @@ import servo
 from servo_emr.aws.ec2_members import request_problems
 from servo_emr.domain.bounds import EnumBound
 from servo_emr.domain.settings import Space
-from servo_emr.domain.spec import JobSpec, LimitSpec, Market, MetricSpec, Role, RunSpec, Step, canonical
-from servo_emr.domain.targets import ClusterField, NodeField
+from servo_emr.domain.spec import JobSpec, Kind, LimitSpec, Market, MetricSpec, Role, RunSpec, canonical
+from servo_emr.domain.targets import ClusterField, NodeField, Parameter, Referred
 from servo_emr.domain.trial import references
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.notebook import step
@@ -26,9 +26,13 @@ from servo_emr.sections import (
     all_settings,
     check_nodes,
     check_settings,
+    check_stages,
+    job_steps,
     known_keys,
     node_groups,
+    referring,
 )
+from servo_emr.sections.steps import RestoreStep
 
 __all__ = ["EMRConfiguration"]
 
@@ -58,15 +62,41 @@ class EMRConfiguration(servo.BaseConfiguration):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _references(cls, values: dict[str, Any]) -> dict[str, Any]:
-        known = {"run_id", *(setting.selector for setting in all_settings(values["components"]))}
-        for name, value in values["job"].parameters.items():
+        job, settings = values["job"], all_settings(values["components"])
+        known = {"run_id", "run.metrics", *(setting.selector for setting in settings)}
+        if any(isinstance(item, RestoreStep) for item in job.prepare):
+            known.add("run.inputs")
+        if any(setting.component == "run" for setting in settings):
+            raise ValueError("components -> run: {run.inputs} and its like are places of a run: take another name")
+        for name, value in referring(job):
             for reference in sorted(references(value) - known):
                 near = difflib.get_close_matches(reference, known, 1)
                 hint = f"did you mean {{{near[0]}}}? " if near else ""
                 listed = ", ".join(f"{{{k}}}" for k in sorted(known))
+                raise ValueError(f"job -> {name}: {{{reference}}} refers to nothing; {hint}known are {listed}")
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _settings_are_used(cls, values: dict[str, Any]) -> dict[str, Any]:
+        told = set().union(*(references(value) for _, value in referring(values["job"])))
+        told |= references(values["cluster"].dict())
+        notebooks = bool(values["job"].first_notebook)
+        for setting in all_settings(values["components"]):
+            if isinstance(setting.place, Parameter) and not notebooks:
                 raise ValueError(
-                    f"job -> parameters -> {name}: {{{reference}}} refers to nothing; {hint}known are {listed}"
+                    f"components -> {setting.component} -> {setting.name}: its target is a notebook's parameter, and "
+                    f"job.run has no notebook: leave target out, and put {{{setting.selector}}} into args"
                 )
+            if isinstance(setting.place, Referred) and setting.selector not in told:
+                raise ValueError(
+                    f"components -> {setting.component} -> {setting.name}: it has no target, and nothing refers to "
+                    f"{{{setting.selector}}}: nothing would change with it"
+                )
+        return values
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _stages_make_a_job(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_stages(values["job"], values["cluster"], values["workspace"])
         return values
 
     @pydantic.root_validator(skip_on_failure=True)
@@ -129,15 +159,14 @@ class EMRConfiguration(servo.BaseConfiguration):
     def to_spec(self) -> RunSpec:
         """The run as the sections have it; `space` puts the values of settings into it."""
         job, cluster, limits = self.job, self.cluster, self.limits
-        applications = tuple(cluster.applications)
-        repeats = range(1, job.repeats + 1)
-        steps = tuple(Step(step.name(n, job.repeats), step.argv(applications, n), True, n) for n in repeats)
+        steps = job_steps(job, cluster)
+        notebooks = any(one.kind is Kind.NOTEBOOK for one in steps)
         spec = RunSpec(
             region=self.region,
             groups=node_groups(self.components, cluster),
             cluster=cluster.to_domain(),
             job=JobSpec(
-                notebook=job.notebook,
+                notebook=job.first_notebook,
                 parameters=canonical(job.parameters),
                 kernel=job.kernel,
                 timeout_s=job.timeout.total_seconds(),
@@ -145,12 +174,12 @@ class EMRConfiguration(servo.BaseConfiguration):
                 wheels=job.wheels,
                 repeats=job.repeats,
                 metrics=tuple(
-                    MetricSpec(name, m.source, (m.name if m.source == "notebook" else m.pattern) or "", m.unit)
+                    MetricSpec(name, m.source, (m.pattern if m.source == "output" else m.name) or "", m.unit)
                     for name, m in job.metrics.items()
                 ),
             ),
             steps=steps,
-            bootstrap=step.bootstrap(job.wheels),
+            bootstrap=step.bootstrap(job.wheels, notebooks) if any(one.ours for one in steps) else (),
             limits=LimitSpec(
                 cost_per_run=limits.cost_per_run,
                 cost_per_hour=limits.cost_per_hour,

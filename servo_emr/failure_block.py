@@ -65,6 +65,7 @@ def _block(reason: Reason, message: str, remedy: str, details: Mapping[str, Any]
         lines += _fact("Launches", "\n".join(launches(record)))
         lines += _cause(record, reason)
     lines += _fact("AWS said", _aws(details))
+    lines += _step(details)
     lines += _cell(details)
     if record is not None:
         lines += _places(record, details)
@@ -131,6 +132,12 @@ def _aws(details: Mapping[str, Any]) -> str:
     return f"{said['operation']}: {said['code']}: {said['message']}{status}" if said else ""
 
 
+def _step(details: Mapping[str, Any]) -> list[str]:
+    """Which step of which stage failed, where the job has several."""
+    step = details.get("failed_step") or {}
+    return _fact("Failed step", f"{step['stage']}: {step['name']} (step {step['number']})") if step else []
+
+
 def _cell(details: Mapping[str, Any]) -> list[str]:
     """The failing cell, or our own traceback."""
     cell: Mapping[str, Any] = details.get("cell_error") or details
@@ -153,8 +160,8 @@ def _places(record: RunRecord, details: Mapping[str, Any]) -> list[str]:
     logs = record.urls.get("logs")
     lines += _fact("Logs", f"{logs.rstrip('/')}/{record.cluster_id}/" if logs else "none: no emr.cluster.log_uri")
     started = [step for step in record.steps if step.timeline.ready is not None]
-    if started and "folder" in record.urls:
-        uri = record.urls["folder"] + of_repeat("output.ipynb", int(details.get("repeat", 1)))
+    if started and "notebook" in record.urls:
+        uri = of_repeat(record.urls["notebook"], int(details.get("repeat", 1)))
         absent = "result" in details and "cell_seconds" not in details
         lines += _fact("Notebook", f"{uri} (it is not there)" if absent else uri)
     return lines
@@ -213,5 +220,5 @@ def _tails(details: Mapping[str, Any]) -> list[str]:
         else:
             lines += _fact(str(log["name"]), f"empty: {log['uri']}")
     if str(details.get("output", "")).strip():
-        lines += [*_fact("Printed", "by the notebook, the end"), *_quoted(str(details["output"]), _TAIL_LINES)]
+        lines += [*_fact("Printed", "by the job, the end"), *_quoted(str(details["output"]), _TAIL_LINES)]
     return lines

@@ -14,8 +14,9 @@ def line(progress: Progress) -> str:
     """Run, phase, cell, seconds since the launch, dollars so far, and what is expected to be left."""
     cells = f", cell {progress.cell} of {progress.cells}" if progress.cells else ""
     expected = left(progress)
+    step = f", {progress.step}" if progress.step else ""
     return (
-        f"run {progress.run_id}: {progress.state}{cells}, {progress.elapsed_s:.0f} s, "
+        f"run {progress.run_id}: {progress.state}{step}{cells}, {progress.elapsed_s:.0f} s, "
         f"{progress.cost_usd:.4f} USD so far{', ' if expected else ''}{expected}"
     )
 

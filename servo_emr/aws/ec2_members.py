@@ -77,10 +77,13 @@ KEYS: Mapping[str, str] = {
     "Instances.ServiceAccessSecurityGroup": "cluster.security_groups.service_access",
     "Instances.AdditionalMasterSecurityGroups[]": "cluster.security_groups.additional_primary",
     "Instances.AdditionalSlaveSecurityGroups[]": "cluster.security_groups.additional_core_and_task",
-    "Steps[].Name": "ours: the notebook's repeat",
-    "Steps[].ActionOnFailure": "ours: the cluster ends; with cluster.step_concurrency above 1 the others go on",
-    "Steps[].HadoopJarStep.Jar": "ours: command-runner.jar",
-    "Steps[].HadoopJarStep.Args[]": "ours, from job and cluster.applications",
+    "Steps[].Name": "job.STAGE[].name",
+    "Steps[].ActionOnFailure": "job.STAGE[].action_on_failure, with a jar; else ours: see docs/stages.md",
+    "Steps[].HadoopJarStep.Jar": "job.STAGE[].jar, with a jar; else ours: command-runner.jar",
+    "Steps[].HadoopJarStep.Args[]": "job.STAGE[].args, with a jar; else ours, from job and cluster.applications",
+    "Steps[].HadoopJarStep.MainClass": "job.STAGE[].main_class, with a jar",
+    "Steps[].HadoopJarStep.Properties[].Key": "job.STAGE[].properties, with a jar",
+    "Steps[].HadoopJarStep.Properties[].Value": "job.STAGE[].properties, with a jar",
     "BootstrapActions[].Name": "cluster.bootstrap_actions[].name",
     "BootstrapActions[].ScriptBootstrapAction.Path": "cluster.bootstrap_actions[].path",
     "BootstrapActions[].ScriptBootstrapAction.Args[]": "cluster.bootstrap_actions[].args",
@@ -100,7 +103,8 @@ KEYS: Mapping[str, str] = {
     "OSReleaseLabel": "cluster.os_release_label",
     "StepConcurrencyLevel": "cluster.step_concurrency",
 }
-"""Members that a request may hold, and what of servo.yaml (below `emr.`) says them; ROLE is primary, core or task."""
+"""Members that a request may hold, and what of servo.yaml (below `emr.`) says them; ROLE is primary, core or task,
+STAGE prepare, run or cleanup."""
 
 WITHOUT: Mapping[str, str] = {
     "AdditionalInfo": "a preview feature's own JSON, for which AWS publishes no form",
@@ -114,8 +118,6 @@ WITHOUT: Mapping[str, str] = {
     f"{_FLEET}.ResizeSpecifications": "a cluster is never resized: its size is what is measured",
     f"{_FLEET}.Context": "reserved by AWS",
     f"{_SPOT}.BlockDurationMinutes": "AWS ended spot blocks in 2022",
-    "Steps[].HadoopJarStep.Properties": "of Hadoop jar steps; a notebook's step has arguments alone",
-    "Steps[].HadoopJarStep.MainClass": "of Hadoop jar steps; a notebook's step has arguments alone",
     "Steps[].StepMonitoringConfiguration": "logs go to cluster.log_uri, where failures are explained from",
     "StepExecutionRoleArn": "steps work as the instance profile's role, for which `servo-emr policy` is made",
     "SupportedProducts": "of releases before emr-4",

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from servo_emr.domain.attempt import subnet_of
+from servo_emr.domain.bounds import text_of
 from servo_emr.domain.cluster import (
     ClusterSpec,
     Configuration,
@@ -21,7 +22,8 @@ from servo_emr.domain.cluster import (
     Role,
     TimeoutAction,
 )
-from servo_emr.domain.spec import RunKey, RunSpec, Step
+from servo_emr.domain.spec import JobStage, RunKey, RunSpec, Step
+from servo_emr.domain.trial import filled, resolve
 
 __all__ = ["MARKETS", "ROLES", "TAG", "WORKSPACE_TAG", "run_job_flow"]
 
@@ -39,11 +41,10 @@ def run_job_flow(spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]
     """The request that launches the run for the `attempt`th time."""
     cluster = spec.cluster
     tags = {**dict(cluster.tags), TAG: key.run_id, WORKSPACE_TAG: key.workspace_id}
-    script, *arguments = (key.fill(word) for word in spec.bootstrap)
-    ours = ("notebook environment", script, arguments)
-    actions = [*((action.name, action.path, list(action.args)) for action in cluster.bootstrap_actions), ours]
-    # With several steps at once the service takes no other action on failure; the run is then ended from outside.
-    on_failure = "TERMINATE_CLUSTER" if cluster.step_concurrency == 1 else "CONTINUE"
+    actions = [(action.name, action.path, list(action.args)) for action in cluster.bootstrap_actions]
+    if spec.bootstrap:
+        script, *arguments = (key.fill(word) for word in spec.bootstrap)
+        actions.append(("notebook environment", script, arguments))
     return {
         "Name": key.name,
         "ReleaseLabel": cluster.release_label,
@@ -54,7 +55,7 @@ def run_job_flow(spec: RunSpec, key: RunKey, attempt: int = 1) -> dict[str, Any]
         "BootstrapActions": [
             {"Name": name, "ScriptBootstrapAction": {"Path": path, "Args": args}} for name, path, args in actions
         ],
-        "Steps": [_step(step, key, on_failure) for step in spec.steps],
+        "Steps": [_step(step, key, _on_failure(spec, step)) for step in spec.steps],
         "Tags": [{"Key": name, "Value": value} for name, value in sorted(tags.items())],
         **_asked(
             LogUri=f"{cluster.log_uri.rstrip('/')}/" if cluster.log_uri else None,
@@ -212,11 +213,29 @@ def _configurations(configurations: Iterable[Configuration]) -> list[dict[str, A
     ]
 
 
+def _on_failure(spec: RunSpec, step: Step) -> str:
+    """What EMR does when a step fails.
+
+    Where clean-up follows it goes on: the runners leave the rest of the job out. With several steps at once the service
+    takes no other action; the run is then ended from outside.
+    """
+    if spec.cluster.step_concurrency > 1 or spec.of_stage(JobStage.CLEANUP):
+        return "CONTINUE"
+    return step.on_failure or "TERMINATE_CLUSTER"
+
+
 def _step(step: Step, key: RunKey, on_failure: str) -> dict[str, Any]:
+    known = key.references(step)
+    words = [key.fill(word) for word in step.argv] if step.ours else list(filled(step.argv, known))
+    properties = [{"Key": name, "Value": text_of(resolve(text, known))} for name, text in step.properties]
     return {
         "Name": step.name,
         "ActionOnFailure": on_failure,
-        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": [key.fill(word) for word in step.argv]},
+        "HadoopJarStep": {
+            "Jar": step.jar,
+            "Args": words,
+            **_asked(MainClass=step.main_class, Properties=properties or None),
+        },
     }
 
 

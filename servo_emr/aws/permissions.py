@@ -38,7 +38,7 @@ class Scope(enum.StrEnum):
     SERVICE_ROLE = "LookAtServiceRole"
     INSTANCE_PROFILE = "LookAtInstanceProfile"
     READ = "Read"
-    """Objects of the workspace, the notebook, EMR's logs."""
+    """Objects of the workspace, the job's programs, EMR's logs."""
     WRITE = "Write"
     """Objects of the workspace."""
     KEYS = "TellMissingFromDenied"
@@ -50,6 +50,10 @@ class Scope(enum.StrEnum):
     WHEELS = "ReadWheels"
     WHEEL_KEYS = "ListWheels"
     BOOTSTRAP = "ReadBootstrapActions"
+    STEPS = "ReadWhatStepsRead"
+    """Jars and files of applications that Spark fetches, and what preparation restores."""
+    STEP_KEYS = "ListWhatStepsRead"
+    RESTORED = "WriteRestored"
     LOGS = "WriteLogs"
 
 
@@ -103,6 +107,9 @@ NODES: tuple[Grant, ...] = (
     Grant("s3:GetObject", Scope.WHEELS),
     Grant("s3:ListBucket", Scope.WHEEL_KEYS),
     Grant("s3:GetObject", Scope.BOOTSTRAP),
+    Grant("s3:GetObject", Scope.STEPS),
+    Grant("s3:ListBucket", Scope.STEP_KEYS),
+    Grant("s3:PutObject", Scope.RESTORED),
     Grant("s3:PutObject", Scope.LOGS),
 )
 """What bootstrap action, step and log shipping need on the cluster; what the user's notebook needs is the user's."""

@@ -12,12 +12,15 @@ from typing import Any
 from servo_emr.aws.ec2_request import WORKSPACE_TAG
 from servo_emr.aws.permissions import NODES, OPERATIONS, Grant, Scope
 from servo_emr.aws.uri import split_uri
+from servo_emr.domain.spec import INPUTS
 
 __all__ = ["Facts", "nodes_policy", "servo_policy"]
 
 _Place = tuple[tuple[str, ...], Mapping[str, Mapping[str, list[str]]]]
 """Resources and conditions of a statement; without resources there is none."""
 
+_RESULTS = ("*/output*.ipynb", "*/output*.txt", "*/progress*.json", "*/result*.json", "*/metrics*.json")
+"""What runners and jobs write of a run, wherever in its folder."""
 _EVERYTHING: _Place = (("*",), {})
 
 
@@ -29,9 +32,11 @@ class Facts:
         workspace: s3://bucket/prefix.
         service_role, instance_profile: names or ARNs.
         node_role: the role in the instance profile, name or ARN; None: named like the profile.
-        notebook: its s3:// URI; None for a local file.
+        programs: the s3:// URIs of the notebooks and programs that the servo copies; local ones are not among them.
         log_uri, wheels: s3:// prefixes; None where the configuration has none.
         bootstrap: the s3:// URIs of the configuration's own bootstrap actions.
+        reads: the s3:// URIs, and prefixes with a slash at their ends, that steps read on the nodes.
+        restores: whether preparation copies into the run's folder.
         live_prices: whether AWS's price list is asked.
         spot: whether there are spot nodes.
         images: whether the configuration names images of its own.
@@ -44,10 +49,12 @@ class Facts:
     service_role: str
     instance_profile: str
     node_role: str | None = None
-    notebook: str | None = None
+    programs: tuple[str, ...] = ()
     log_uri: str | None = None
     wheels: str | None = None
     bootstrap: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    restores: bool = False
     live_prices: bool = True
     spot: bool = False
     images: bool = False
@@ -117,7 +124,7 @@ def _places(scope: Scope, facts: Facts) -> list[_Place]:
             return [_clusters(scope, facts)]
         case Scope.PASS_TO_EMR | Scope.PASS_TO_EC2 | Scope.SERVICE_ROLE | Scope.INSTANCE_PROFILE:
             return [_identity(scope, facts)]
-        case Scope.KEYS | Scope.RUN_KEYS | Scope.WHEEL_KEYS:
+        case Scope.KEYS | Scope.RUN_KEYS | Scope.WHEEL_KEYS | Scope.STEP_KEYS:
             return _listings(_listed(scope, facts), facts)
         case _:
             return [(tuple(sorted(set(_objects(scope, facts)))), {})]
@@ -150,12 +157,16 @@ def _objects(scope: Scope, facts: Facts) -> tuple[str, ...]:
     whole = facts.objects(facts.workspace, "*")
     logs = facts.objects(facts.log_uri, "*") if facts.log_uri else ()
     found = {
-        Scope.READ: _outside(whole, (*(facts.objects(facts.notebook) if facts.notebook else ()), *logs)),
+        Scope.READ: _outside(whole, (*(arn for uri in facts.programs for arn in facts.objects(uri)), *logs)),
         Scope.WRITE: whole,
         Scope.RUN_FILES: facts.objects(runs, "*"),
-        Scope.RUN_RESULTS: facts.objects(runs, "*/output*.ipynb", "*/progress*.json", "*/result*.json"),
+        Scope.RUN_RESULTS: facts.objects(runs, *_RESULTS),
         Scope.WHEELS: facts.objects(facts.wheels, "*") if facts.wheels else (),
         Scope.BOOTSTRAP: tuple(arn for uri in facts.bootstrap for arn in facts.objects(uri)),
+        Scope.STEPS: tuple(
+            arn for uri in facts.reads for arn in facts.objects(uri, *(["*"] if uri.endswith("/") else []))
+        ),
+        Scope.RESTORED: facts.objects(runs, f"*/{INPUTS}/*") if facts.restores else (),
         Scope.LOGS: logs,
     }
     return found[scope]
@@ -172,9 +183,11 @@ def _listed(scope: Scope, facts: Facts) -> list[tuple[str, list[str]]]:
         return [_below(f"{facts.workspace.rstrip('/')}/runs")]
     if scope is Scope.WHEEL_KEYS:
         return [_below(facts.wheels)] if facts.wheels else []
+    if scope is Scope.STEP_KEYS:
+        return [_below(uri) for uri in facts.reads if uri.endswith("/")]
     listed = [_below(facts.workspace)]
-    if facts.notebook:
-        bucket, key = split_uri(facts.notebook)
+    for uri in facts.programs:
+        bucket, key = split_uri(uri)
         listed.append((bucket, [_literal(key)]))
     return [*listed, *(_below(prefix) for prefix in (facts.log_uri, facts.wheels) if prefix)]
 

@@ -24,7 +24,7 @@ from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, T
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.schemas import readable, stamped
-from servo_emr.domain.spec import is_run_id
+from servo_emr.domain.spec import is_artefact, is_run_id
 
 __all__ = ["S3Workspace"]
 
@@ -216,7 +216,7 @@ class S3Workspace:
             ) from error
 
     def _artefact_key(self, run_id: str, name: str) -> str:
-        if not is_run_id(run_id) or "/" in name or name in ("", ".", ".."):
+        if not is_run_id(run_id) or not is_artefact(name):
             raise ValueError(f"{run_id!r}/{name!r} cannot be a key of the workspace")
         return f"{self._prefix}runs/{run_id}/{name}"
 

@@ -108,11 +108,13 @@ async def prices(book: PriceBook, spec: RunSpec, inst_types: Iterable[str]) -> C
 
 
 async def notebook(packer: Packer, spec: RunSpec) -> Checked:
-    """Whether the notebook is there, is one, and knows the parameters that it is given."""
+    """Whether the job's notebooks and programs are there, and its notebooks know the parameters that they are given."""
     name = "notebook"
     try:
         package = await packer.pack(spec, NO_RUN)
     except RunError as error:
         return refused(name, error)
     given = ", ".join(spec.job.parameter_values) or "none"
-    return passed(name, f"{spec.job.notebook}, SHA-256 {package.notebook_sha256[:12]}; parameters: {given}")
+    programs = [step.source for step in spec.steps if step.source is not None and step.repeat == 1]
+    what = ", ".join(dict.fromkeys(filter(None, (spec.job.notebook, *programs)))) or "no program of its own"
+    return passed(name, f"{what}, SHA-256 {package.notebook_sha256[:12]}; parameters: {given}")

@@ -22,7 +22,8 @@ def import_file(
     file: Path = typer.Argument(..., metavar="FILE", help="A RunJobFlow document, an ansible-style cluster, or a "
                                 "configuration of servo-batch or servo-statestore-emr; YAML or JSON."),
     to: Optional[Path] = typer.Option(None, "--to", help="Write servo.yaml there; without it, on standard output."),
-    notebook: str = typer.Option("job.ipynb", "--notebook", help="The job's notebook, which no such file names."),
+    notebook: Optional[str] = typer.Option(None, "--notebook", help="The notebook that is measured; the file's steps "
+                                           "come before it. Without it the steps are measured."),
     workspace: str = typer.Option("s3://your-bucket/servo-emr", "--workspace", help="The workspace's S3 prefix."),
     region: str = typer.Option("us-east-1", "--region", help="The region, where the file says none."),
     release: str = typer.Option("emr-7.1.0", "--release-label", help="The release, where the file says none."),
@@ -31,8 +32,8 @@ def import_file(
     """Turn another tool's cluster definition into servo.yaml, and say what could not be carried."""
     try:
         source = read_source(file.read_text())
-        kind, draft = imported(source, {"region": region, "workspace": workspace, "job.notebook": notebook,
-                                        "cluster.release_label": release})  # fmt: skip
+        kind, draft = imported(source, {"region": region, "workspace": workspace,
+                                        "cluster.release_label": release}, notebook)  # fmt: skip
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
     except ValueError as error:

@@ -43,7 +43,7 @@ class Display:
         self._latest: Progress | None = None
         self._work: dict[str, float] = {}
         self._live: Any = None
-        self._said: tuple[RunState, int | None] | None = None
+        self._said: tuple[RunState, str, int | None] | None = None
         self._said_at = 0.0
 
     def show(self, progress: Progress) -> None:
@@ -52,12 +52,12 @@ class Display:
             self._said = None
         self._latest = progress
         now = time.monotonic()
-        changed = (progress.state, progress.cell) != self._said
+        changed = (progress.state, progress.step, progress.cell) != self._said
         if self._live is not None:
             self._live.update(self._drawn(), refresh=True)
         elif changed or now - self._said_at >= QUIET_S:
             note(line(progress))
-            self._said, self._said_at = (progress.state, progress.cell), now
+            self._said, self._said_at = (progress.state, progress.step, progress.cell), now
 
     def say(self, text: str) -> None:
         """A sentence that stays."""
@@ -125,7 +125,8 @@ class Display:
 def _frame(progress: Progress, width: int) -> list[str]:
     """The lines that are drawn of a run."""
     elapsed = f"{seconds(progress.elapsed_s)} since the launch, {progress.cost_usd:.4f} USD so far"
-    cell = f", cell {progress.cell} of {progress.cells}" if progress.cells else ""
+    step = f", {progress.step}" if progress.step else ""
+    cell = f"{step}, cell {progress.cell} of {progress.cells}" if progress.cells else step
     bar = max(10, min(40, width - 60))
     done = round(bar * progress.percent / 100)
     path = " ".join(f"[{state}]" if state is progress.state else str(state) for state in RunState)

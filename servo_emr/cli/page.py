@@ -52,7 +52,10 @@ def open_run(
 
 async def _executed(live: Live, run: str, repeat: int) -> tuple[RunRecord, bytes]:
     record = await record_of(live, run)
-    name = of_repeat("output.ipynb", repeat)
+    first = str(record.urls.get("notebook", "")).rpartition(f"/{run}/")[2]
+    if record.urls and not first:
+        raise UsageError(f"run {run} measured no notebook; `servo-emr logs {run}` shows what its steps printed")
+    name = of_repeat(first or "output.ipynb", repeat)
     try:
         body = await live.workspace.get(run, name, limit=_LARGEST)
     except TooLarge as error:

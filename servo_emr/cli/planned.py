@@ -15,7 +15,7 @@ from servo_emr.domain.bounds import text_of
 from servo_emr.domain.cluster import FleetType
 from servo_emr.domain.money import Estimate
 from servo_emr.domain.settings import EnumBound, Setting, Value
-from servo_emr.domain.spec import NodeGroup, Role, RunSpec
+from servo_emr.domain.spec import Kind, NodeGroup, Role, RunSpec
 from servo_emr.lifecycle.guards import most_vcpus
 from servo_emr.lifecycle.stage import Appraisal
 
@@ -137,10 +137,28 @@ def _launched(planned: Planned) -> list[tuple[str, str, str]]:
     return [
         *rows,
         ("+", "roles", f"{cluster.service_role} (service), {cluster.instance_profile} (nodes)"),
-        ("+", "job", f"{job.notebook} (kernel {job.kernel}), at most {seconds(job.timeout_s)}{repeats}"),
+        *_job(spec, repeats),
         ("+", "files", f"{planned.workspace}/runs/<run-id>/"),
         ("+", "logs", cluster.log_uri or "none: no emr.cluster.log_uri, so a failed step's logs are lost"),
     ]
+
+
+def _job(spec: RunSpec, repeats: str) -> list[tuple[str, str, str]]:
+    """The steps, each of a stage with what it runs and its limit; repeats of the measured ones once."""
+    job = spec.job
+    if all(step.source is None and step.kind is Kind.NOTEBOOK for step in spec.steps):
+        return [("+", "job", f"{job.notebook} (kernel {job.kernel}), at most {seconds(job.timeout_s)}{repeats}")]
+    rows = []
+    for step in (step for step in spec.steps if step.repeat == 1):
+        many = repeats if step.measured else ", not measured"
+        what = step.source or (job.notebook if step.kind is Kind.NOTEBOOK else " ".join(step.command or step.argv))
+        limit = f"at most {seconds(spec.limit_s(step))}" if step.ours else "ended by the servo alone"
+        rows.append(("+", str(step.stage), f"{step.name}: {step.kind} {_short(what)}, {limit}{many}"))
+    return rows
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _role(group: NodeGroup) -> str:

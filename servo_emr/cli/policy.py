@@ -12,6 +12,7 @@ from servo_emr.cli.output import OUTPUT, Output, emit_json, note
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.config import EMRConfiguration
 from servo_emr.domain.errors import UsageError
+from servo_emr.domain.spec import Kind
 
 __all__ = ["policy"]
 
@@ -27,7 +28,7 @@ class Whose(enum.StrEnum):
 
 _TITLES = {
     Whose.SERVO: "For the identity that the servo runs as:",
-    Whose.NODES: "For the role in the instance profile, beside what the notebook itself needs:",
+    Whose.NODES: "For the role in the instance profile, beside what the job itself needs:",
 }
 
 
@@ -63,16 +64,19 @@ def policy(
 def facts(config: EMRConfiguration, account: str, node_role: str | None, workspace_id: str) -> Facts:
     """What of a configuration its policies depend on."""
     spec = config.to_spec()
+    sources = (spec.job.notebook, *(step.source or "" for step in spec.steps))
     return Facts(
         region=config.region,
         workspace=config.workspace,
         service_role=config.cluster.service_role,
         instance_profile=config.cluster.instance_profile,
         node_role=node_role,
-        notebook=config.job.notebook if "://" in config.job.notebook else None,
+        programs=tuple(dict.fromkeys(uri for uri in sources if "://" in uri)),
         log_uri=config.cluster.log_uri,
         wheels=config.job.wheels,
         bootstrap=tuple(action.path for action in spec.cluster.bootstrap_actions),
+        reads=tuple(dict.fromkeys(uri for step in spec.steps for uri in step.reads)),
+        restores=any(step.kind is Kind.RESTORE for step in spec.steps),
         live_prices=config.prices.live,
         spot=config.may_be_on_spot,
         images=config.has_images,

@@ -22,7 +22,8 @@ from servo_emr.domain.run import RunRecord
 from servo_emr.lifecycle import breaker
 from servo_emr.lifecycle.guards import so_far, spent
 from servo_emr.lifecycle.past import read_past
-from servo_emr.report.table import cluster, rows, to_csv
+from servo_emr.report.nodes import cluster
+from servo_emr.report.table import rows, to_csv
 from servo_emr.wiring import Live, assemble
 
 __all__ = ["Listing", "listing", "resume", "row", "runs"]
@@ -59,7 +60,7 @@ def row(record: RunRecord, now: float) -> dict[str, str]:
     return {
         "RUN": record.run_id,
         "WHEN (UTC)": when(record.created_at),
-        "NODES": cluster(record.spec),
+        "NODES": cluster(record),
         "STATE": str(record.state),
         "OUTCOME": record.reason or "",
         # What a run took that did not succeed is no duration of the job.

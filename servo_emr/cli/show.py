@@ -48,7 +48,7 @@ async def record_of(live: Live, run: str) -> RunRecord:
 
 _SHOWN = (
     *("instances", "cell_error", "cell_index", "ename", "traceback", "logs", "output", "aws", "step", "errors"),
-    *("disturbed", "realised", "repeat_seconds"),
+    *("disturbed", "realised", "repeat_seconds", "failed_step"),
 )
 """Details that have a place of their own on the page, or that are of no use to people."""
 
@@ -103,8 +103,10 @@ def _head(record: RunRecord) -> dict[str, Any]:
 
 
 def _steps(record: RunRecord) -> list[dict[str, str]]:
+    staged = any(step.stage not in ("", "run") for step in record.steps)
     return [
         {
+            **({"STAGE": step.stage or "not ours"} if staged else {}),
             "STEP": step.name,
             "STATE": str(step.state),
             "STARTED (UTC)": when(step.timeline.ready),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from servo_emr.cli.output import seconds
-from servo_emr.domain.run import RunRecord
+from servo_emr.domain.run import RunRecord, StepLook
 
 __all__ = ["Span", "drawing", "spans"]
 
@@ -35,13 +35,18 @@ def spans(record: RunRecord) -> list[Span]:
         _span("provisioning", line.created, fulfilled),
         _span("bootstrapping", fulfilled, line.ready),
         *(
-            _span(f"step {number}, {step.state}", step.timeline.ready, step.timeline.ended)
+            _span(f"{_of_stage(step)}step {number}, {step.state}", step.timeline.ready, step.timeline.ended)
             for number, step in enumerate(record.steps, 1)
         ),
         _span("ending", done, line.ended),
         _span("verified, billed", line.ended, record.ended_at),
     ]
     return [span for span in found if span is not None]
+
+
+def _of_stage(step: StepLook) -> str:
+    """The stage of a step that is not measured, in front of its name."""
+    return f"{step.stage} " if step.stage in ("prepare", "cleanup") else ""
 
 
 def _span(name: str, start: float | None, end: float | None) -> Span | None:

@@ -24,7 +24,7 @@ def union_seconds(intervals: Sequence[tuple[float, float]]) -> float:
 def measured_intervals(spec: RunSpec, steps: Sequence[StepLook]) -> list[list[tuple[float, float]]]:
     """For each repeat, (start, end) of those of its measured steps that ran.
 
-    Steps are matched by their position in the request, not by value.
+    `steps` are as `known_steps` puts them: each in the place of its own in the spec, by its id.
     """
     repeats: list[list[tuple[float, float]]] = [[] for _ in range(spec.job.repeats)]
     for step, look in zip(spec.steps, steps, strict=False):

@@ -14,7 +14,7 @@ from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.cluster import Volume
 from servo_emr.domain.errors import Reason, RunError, Verdict
 from servo_emr.domain.kinds import check_kinds
-from servo_emr.domain.spec import plain
+from servo_emr.domain.spec import JobStage, plain
 
 __all__ = [
     "TEARDOWN_S",
@@ -89,13 +89,23 @@ class Timeline:
 
 @dataclass(frozen=True)
 class StepLook:
-    """One step as last seen. `failure` holds the service's own words on a failed step: reason, message, log file."""
+    """One step as last seen. `failure` holds the service's own words on a failed step: reason, message, log file.
+
+    stage: prepare, run or cleanup; "" while nobody has said, in records of the first version, and for a step that
+    somebody else has added.
+    """
 
     step_id: str
     name: str
     state: StepState
     timeline: Timeline = Timeline()
     failure: Mapping[str, str] = field(default_factory=dict)
+    stage: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether the run's outcome hangs on it: clean-up only tidies."""
+        return self.stage != JobStage.CLEANUP
 
 
 @dataclass(frozen=True)
@@ -121,8 +131,13 @@ class Observation:
 
     @property
     def step_failed(self) -> StepLook | None:
-        """The first step that ended otherwise than COMPLETED, oldest first."""
-        return next((s for s in self.steps if s.state.ended and s.state is not StepState.COMPLETED), None)
+        """The first step of the job that ended otherwise than COMPLETED, oldest first."""
+        return next((s for s in self.steps if s.decides and s.state.ended and s.state is not StepState.COMPLETED), None)
+
+    @property
+    def job_ended(self) -> float | None:
+        """When the last step of the job that has ended did: what clean-up takes is not the job's."""
+        return max((s.timeline.ended for s in self.steps if s.decides and s.timeline.ended is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -166,13 +181,15 @@ class JobEvidence:
     """What a finished run shows of its job.
 
     problem is None only when result.json of this very run says succeeded and no cell holds an error.
-    metrics holds the values that were found; missing says for each other metric why it has none.
+    metrics holds the values that were found; missing says for each other metric why it has none. step: the index of
+    the step with the problem, where that is known.
     """
 
     problem: RunError | None
     metrics: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
 
 
 @dataclass(frozen=True)

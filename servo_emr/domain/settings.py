@@ -6,6 +6,7 @@ Values outside what servo.yaml allows never come out of `apply`, whoever put the
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 from servo_emr.domain.bounds import EnumBound, RangeBound, Value, text_of
 from servo_emr.domain.cluster import Configuration
 from servo_emr.domain.errors import ConfigurationError, Reason
-from servo_emr.domain.spec import Role, RunSpec, canonical
+from servo_emr.domain.spec import Role, RunSpec, Step, canonical
 from servo_emr.domain.targets import NodeField, Target
-from servo_emr.domain.trial import resolve
+from servo_emr.domain.trial import filled, resolve
 
 __all__ = ["INST_TYPE", "MARKET", "REPLICAS", "EnumBound", "RangeBound", "Setting", "Space", "Value"]
 
@@ -139,7 +140,7 @@ class Space:
         return result, warnings
 
     def apply(self, spec: RunSpec, values: Mapping[str, Value]) -> RunSpec:
-        """`spec` with the values in their places, and references to them in parameters and properties filled.
+        """`spec` with the values in their places, and references to them in parameters, properties and steps filled.
 
         `values` are coerced again: this is the last door.
         """
@@ -158,6 +159,7 @@ class Space:
             ),
             cluster=replace(spec.cluster, configurations=_resolved(spec.cluster.configurations, shown)),
             job=replace(spec.job, parameters=parameters),
+            steps=tuple(_step(step, shown) for step in spec.steps),
         )
 
     def _known(self, selector: str) -> Setting:
@@ -173,6 +175,19 @@ class Space:
                 remedy=hint,
                 public="a setting that this servo does not have",
             ) from None
+
+
+def _step(step: Step, shown: Mapping[str, Value]) -> Step:
+    """A step with the references in its words filled."""
+    if not (step.command or step.parameters != "{}" or not step.ours):
+        return step
+    return replace(
+        step,
+        argv=step.argv if step.ours else filled(step.argv, shown),
+        command=filled(step.command, shown),
+        parameters=canonical(resolve(json.loads(step.parameters), shown)),
+        properties=tuple((name, text_of(resolve(text, shown))) for name, text in step.properties),
+    )
 
 
 def _resolved(configured: tuple[Configuration, ...], shown: Mapping[str, Value]) -> tuple[Configuration, ...]:

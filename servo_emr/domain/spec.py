@@ -15,10 +15,16 @@ from typing import Any
 
 from servo_emr.domain.cluster import ClusterSpec, Market, NodeGroup, Role
 from servo_emr.domain.documents import canonical, from_plain, plain
+from servo_emr.domain.stages import COMMAND_RUNNER, JobStage, Kind, Step
 
 __all__ = [
+    "COMMAND_RUNNER",
+    "INPUTS",
+    "METRICS",
     "ClusterSpec",
     "JobSpec",
+    "JobStage",
+    "Kind",
     "LimitSpec",
     "Market",
     "MetricSpec",
@@ -28,6 +34,7 @@ __all__ = [
     "RunSpec",
     "Step",
     "canonical",
+    "is_artefact",
     "new_run_id",
     "of_repeat",
     "plain",
@@ -37,25 +44,17 @@ __all__ = [
 RUN_TEMPLATE = "{run}"
 """Stands in a step's argv for the URI of the run's own folder; filled when the request is made."""
 
+INPUTS, METRICS = "inputs", "metrics.json"
+"""Where in the run's folder preparation restores to, and where the job may write metrics of its own."""
+
 _RUN_ID = re.compile(r"[0-9]{8}t[0-9]{6}-[0-9a-f]{8}")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the cluster. `argv` goes to the service as it is, never through a shell.
-
-    repeat says to which measured run of the job on this cluster the step belongs, counted from 1.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    measured: bool
-    repeat: int = 1
+_FOLDER = re.compile(r"(prepare|run|cleanup)-[0-9]{1,3}")
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """One metric that the job itself reports: `source` is "notebook" (records) or "output" (a pattern)."""
+    """One metric that the job itself reports: `source` is "notebook" (records), "output" (a pattern) or "file" (a name
+    in the JSON file that the job writes)."""
 
     name: str
     source: str
@@ -65,7 +64,9 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """The notebook and how it is run. `parameters` is canonical JSON text, so that the spec stays hashable."""
+    """The job and how it is run. `parameters` is canonical JSON text, so that the spec stays hashable; they are those
+    of the measured notebooks. notebook: the first of these; "" when none is measured. timeout_s holds for each step;
+    expected_s is of one repeat's measured steps, beside_s of preparation and clean-up together."""
 
     notebook: str
     parameters: str
@@ -75,6 +76,7 @@ class JobSpec:
     wheels: str | None = None
     metrics: tuple[MetricSpec, ...] = ()
     repeats: int = 1
+    beside_s: float = 0.0
 
     @property
     def parameter_values(self) -> dict[str, Any]:
@@ -120,6 +122,30 @@ class RunSpec:
             raise ValueError("a run has at least one measured step")
         if {step.repeat for step in self.steps if step.measured} != set(range(1, self.job.repeats + 1)):
             raise ValueError("every repeat of the job has a measured step, and no measured step is of another")
+
+    def limit_s(self, step: Step) -> float:
+        """The time limit of a step."""
+        return self.job.timeout_s if step.timeout_s is None else step.timeout_s
+
+    @property
+    def longest_s(self) -> float:
+        """What all its steps may take one after another."""
+        return sum(self.limit_s(step) for step in self.steps)
+
+    def of_stage(self, stage: JobStage) -> tuple[Step, ...]:
+        """The steps of a stage, in their order."""
+        return tuple(step for step in self.steps if step.stage is stage)
+
+    @property
+    def executed_notebook(self) -> str | None:
+        """Where in the run's folder the first measured notebook is put when it is executed; None without one."""
+        first = next((step for step in self.steps if step.measured and step.kind is Kind.NOTEBOOK), None)
+        return None if first is None else f"{first.folder}output.ipynb"
+
+    @property
+    def staged(self) -> bool:
+        """Whether it has more than the one measured step of each repeat."""
+        return len(self.steps) > self.job.repeats
 
     @property
     def nodes(self) -> int:
@@ -176,6 +202,20 @@ class RunKey:
         """`text` with the template for the run's folder filled."""
         return text.replace(RUN_TEMPLATE, self.folder)
 
+    def references(self, step: Step) -> dict[str, str]:
+        """What references in a step stand for that are this run's: its id, and places in its folder.
+
+        run.inputs: what preparation restores; run.metrics: the JSON file with the job's own metrics, one a repeat;
+        run.program: the step's own program.
+        """
+        name = "" if step.source is None else step.source.rstrip("/").rpartition("/")[2]
+        return {
+            "run_id": self.run_id,
+            "run.inputs": f"{self.folder}/{INPUTS}",
+            "run.metrics": f"{self.folder}/{of_repeat(METRICS, step.repeat)}",
+            "run.program": f"{self.folder}/{step.folder}{name}",
+        }
+
     @classmethod
     def parse(cls, name: str, workspace_uri: str, workspace_id: str) -> RunKey | None:
         """The key in a cluster's name, or None when the name is not exactly one of this workspace's."""
@@ -196,6 +236,12 @@ def new_run_id(now_utc_compact: str, random_hex: str) -> str:
 def is_run_id(text: str) -> bool:
     """Whether `text` has the form of a run id, and so may become part of an S3 key."""
     return bool(_RUN_ID.fullmatch(text))
+
+
+def is_artefact(name: str) -> bool:
+    """Whether `name` may be that of a file in a run's folder: there, or in the folder of one of its steps."""
+    folder, slash, file = name.rpartition("/")
+    return file not in ("", ".", "..") and (not slash or bool(_FOLDER.fullmatch(folder)))
 
 
 def spec_from_json(document: Mapping[str, Any]) -> RunSpec:

@@ -17,7 +17,7 @@ from servo_emr.domain.bounds import Value, text_of
 from servo_emr.domain.cluster import Configuration, Disk, Market, NodeGroup, Role
 from servo_emr.domain.spec import RunSpec, canonical
 
-__all__ = ["ClusterField", "NodeField", "Parameter", "Property", "Target", "parse_target"]
+__all__ = ["ClusterField", "NodeField", "Parameter", "Property", "Referred", "Target", "parse_target"]
 
 KINDS = ("gp2", "gp3", "io1", "st1", "sc1", "standard")
 """Kinds of EBS volume that EMR takes."""
@@ -197,7 +197,21 @@ class NodeField:
         return replace(disk, volume=volume)
 
 
-Target = Property | Parameter | ClusterField | NodeField
+@dataclass(frozen=True)
+class Referred:
+    """No place of its own: the value goes where texts refer to the setting."""
+
+    selector: str
+
+    def check(self, value: Value, spec: RunSpec) -> None:
+        """Any value can be written as text."""
+
+    def put(self, spec: RunSpec, value: Value, text: str) -> RunSpec:
+        """The spec as it is: references are filled when all settings are in their places."""
+        return spec
+
+
+Target = Property | Parameter | ClusterField | NodeField | Referred
 
 
 def parse_target(text: str) -> Target:

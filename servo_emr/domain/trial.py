@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from servo_emr.domain.bounds import text_of
 from servo_emr.domain.errors import OperatorError, Reason
 from servo_emr.domain.spec import RunSpec, canonical
 
-__all__ = ["references", "resolve", "with_userdata"]
+__all__ = ["filled", "references", "resolve", "with_userdata"]
 
 _REFERENCE = re.compile(r"\{([a-z][a-z0-9_-]*\.[a-z][a-z0-9_]*|run_id)\}")
+"""Also in `emr.job`'s steps: `{run.inputs}` has the form of a setting's reference."""
 _KEYS = ("parameters", "deadline_s", "max_cost_usd")
 _LARGEST = 256 * 1024
 """Characters of a job's parameters as JSON, when the optimizer has a say in them."""
@@ -48,6 +50,11 @@ def resolve(value: Any, known: Mapping[str, Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return [resolve(item, known) for item in value]
     return value
+
+
+def filled(words: Iterable[str], known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Words with their known references filled, each still one word: what takes them sees no quoting."""
+    return tuple(text_of(resolve(word, known)) for word in words)
 
 
 def with_userdata(spec: RunSpec, userdata: object) -> RunSpec:

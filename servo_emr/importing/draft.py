@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NO_STEPS", "Draft", "Left"]
-
-NO_STEPS = (
-    "the job is a notebook, which emr.job.notebook names: do in it what this step does, or in a bootstrap action what "
-    "only prepares the nodes"
-)
+__all__ = ["Draft", "Left"]
 
 
 @dataclass(frozen=True)
@@ -24,10 +19,17 @@ class Left:
 
 @dataclass
 class Draft:
-    """The `emr:` section under way."""
+    """The `emr:` section under way. notebook: the one that is measured, the definition's steps being its preparation;
+    None: the steps are what is measured."""
 
+    notebook: str | None = None
     emr: dict[str, Any] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
+
+    @property
+    def stage(self) -> str:
+        """The stage of the definition's steps."""
+        return "run" if self.notebook is None else "prepare"
 
     def put(self, path: str, value: Any) -> None:
         """Sets a key by its dotted path; what has no value is not set."""

@@ -7,16 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servo_emr.importing.document import Source, leaves
-from servo_emr.importing.draft import NO_STEPS, Draft
+from servo_emr.importing.draft import Draft
 from servo_emr.importing.job_flow import configurations, from_job_flow
+from servo_emr.importing.steps import command_line, from_jar_steps, from_scripts
 
 __all__ = ["FORMATS", "imported"]
 
+NOTEBOOK = "job.ipynb"
 _EDX_ROLES = {"master": "primary", "core": "core", "task": "task"}
 _EDX_KEYS = {
     "keypair_name": "key_pair", "log_uri": "log_uri", "release_label": "release_label", "service_role": "service_role",
     "job_flow_role": "instance_profile", "tags": "tags",
 }  # fmt: skip
+_BATCH_KEYS = ("values", "min", "max", "step", "unit", "pinned")
+_TIMEOUT_S = 7200
+"""The default of job.timeout."""
+_STATESTORE_STAGES = {"pre_steps": "prepare", "measure_steps": "run", "post_steps": "cleanup"}
 _EDX_LEFT = {
     "name": "a cluster's name is our key: the workspace's id and the run's",
     "user_info": "a cluster ends with its run, and nobody logs in: a bootstrap action can make users",
@@ -53,8 +59,7 @@ def _ansible(document: Mapping[str, Any], draft: Draft) -> None:
         for one in document.get("bootstrap_actions") or ()
     ]
     draft.put("cluster.bootstrap_actions", actions)
-    for number, step in enumerate(document.get("steps") or ()):
-        draft.leave(f"steps.{number}", step.get("name", ""), NO_STEPS)
+    from_scripts(document.get("steps") or (), draft.stage, "steps", draft)
     known = {*_EDX_KEYS, "vpc_subnet_id", "applications", "configurations", "region", "instance_groups", "steps",
              "bootstrap_actions"}  # fmt: skip
     for key, value in document.items():
@@ -63,29 +68,58 @@ def _ansible(document: Mapping[str, Any], draft: Draft) -> None:
 
 
 def _batch(document: Mapping[str, Any], draft: Draft) -> None:
-    """servo-batch: its settings become parameters of the notebook that takes its command's place."""
+    """servo-batch: its command is what is measured, with its settings as references; with a notebook, they are that
+    one's parameters."""
     batch = document["batch"]
+    names: dict[str, str] = {}
     for component, found in batch.get("application", {}).get("components", {}).items():
         for name, setting in found.get("settings", {}).items():
             own = re.sub(r"[^a-z0-9_]", "_", str(component).lower())
-            parameter = f"{own}_{name}"
             value = setting.get("default", setting.get("value"))
-            bounds = {key: setting[key] for key in ("values", "min", "max", "step", "unit", "pinned") if key in setting}
-            target = {**bounds, "value": value, "target": f"job.parameters.{parameter}"}
-            draft.put(f"components.{own}.{name}", target)
+            section = {key: setting[key] for key in _BATCH_KEYS if key in setting}
+            section["value"] = value
             place = f"batch.application.components.{component}.settings.{name}"
-            draft.leave(place, value, f"carried, as the notebook's parameter {parameter}")
+            if draft.notebook is None:
+                names[f"{component}.{name}"] = f"{own}.{name}"
+            else:
+                section["target"] = f"job.parameters.{own}_{name}"
+                draft.leave(place, value, f"carried, as the notebook's parameter {own}_{name}")
+            draft.put(f"components.{own}.{name}", section)
     expected = batch.get("expected_duration")
     draft.put("job.expected_duration", f"{expected}s" if expected is not None else None)
     for name, metric in batch.get("metrics", {}).items():
         section = {"from": "output", "pattern": metric.get("output_regex"), "unit": metric.get("unit", "")}
         draft.put(f"job.metrics.{name}", section)
     if "command" in batch:
-        why = "the job is a notebook here: do in it what the command does, with its parameters in the place of {...}"
-        draft.leave("batch.command", batch["command"], why)
+        _batch_command(str(batch["command"]), names, draft)
     for path, value in leaves(batch.get("application", {}).get("annotations", {}), "batch.application.annotations"):
         draft.leave(path, value, "annotations of measurements are ours")
     _no_cluster(draft, "batch")
+
+
+def _batch_command(command: str, names: Mapping[str, str], draft: Draft) -> None:
+    if draft.notebook is not None:
+        why = "the notebook is what is measured: do in it what the command does, with its parameters for {...}"
+        draft.leave("batch.command", command, why)
+        return
+
+    def known(name: str) -> str | None:
+        """servo-batch formats as Python does: {component.setting:form}."""
+        selector, _, form = name.partition(":")
+        if selector == "_control.duration":
+            draft.leave("batch.command", f"{{{name}}}", f"the time limit is job.timeout: {_TIMEOUT_S} is put in")
+            return str(_TIMEOUT_S)
+        if form and selector in names:
+            draft.leave("batch.command", f"{{{name}}}", f"carried as {{{names[selector]}}}, without the form {form}")
+        return f"{{{names[selector]}}}" if selector in names else None
+
+    item = command_line(command, known)
+    if item is None:
+        why = "only a shell could run it, or it refers to what is not here: put it into job.sh, which job.run names"
+        draft.leave("batch.command", command, why)
+        draft.put("job.run", [{"script": "job.sh"}])
+    else:
+        draft.put("job.run", [item])
 
 
 def _statestore(document: Mapping[str, Any], draft: Draft) -> None:
@@ -106,9 +140,12 @@ def _statestore(document: Mapping[str, Any], draft: Draft) -> None:
         if key in emr:
             why = "clusters are launched and ended by this servo: what the script asks of EMR belongs in emr.cluster"
             draft.leave(f"emr.{key}", emr[key], why)
-    for stage in ("pre_steps", "measure_steps", "post_steps"):
-        for number, step in enumerate(emr.get(stage) or ()):
-            draft.leave(f"emr.{stage}.{number}", step.get("Name", ""), NO_STEPS)
+    for key, stage in _STATESTORE_STAGES.items():
+        if draft.notebook is None or stage != "run":
+            from_jar_steps(emr.get(key) or (), stage, f"emr.{key}", draft, tidied=bool(emr.get("post_steps")))
+            continue
+        for number, step in enumerate(emr.get(key) or ()):
+            draft.leave(f"emr.{key}.{number}", step.get("Name", ""), "the notebook is what is measured")
     for key in emr:
         if key == "cluster_base_name":
             draft.leave("emr.cluster_base_name", emr[key], _EDX_LEFT["name"])
@@ -141,8 +178,11 @@ FORMATS: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], Callable[[Mappi
 """Name -> (how it is known, what makes it a draft)."""
 
 
-def imported(source: Source, defaults: Mapping[str, Any]) -> tuple[str, Draft]:
+def imported(source: Source, defaults: Mapping[str, Any], notebook: str | None = None) -> tuple[str, Draft]:
     """(the format's name, what became of it). `defaults` are by dotted path, for what the definition does not say.
+
+    With a notebook that is what is measured, and the definition's steps come before it; without, the steps are. A
+    definition without steps gets the notebook job.ipynb.
 
     Raises:
         ValueError: it is of no known format, or lacks what its format always has.
@@ -153,11 +193,16 @@ def imported(source: Source, defaults: Mapping[str, Any]) -> tuple[str, Draft]:
             "is of no format that can be imported: a RunJobFlow document (Instances), an ansible-style cluster "
             "(instance_groups), servo-batch's (batch) or servo-statestore-emr's configuration (emr: measure_steps)"
         )
-    draft = Draft()
+    draft = Draft(notebook)
     try:
         FORMATS[found][1](source.values, draft)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"was taken for {found}, and cannot be read as that: {error!r}") from error
+    if notebook is not None:
+        draft.put("job.notebook", notebook)
+    elif not draft.emr.get("job", {}).get("run"):
+        draft.put("job.notebook", NOTEBOOK)
+        draft.leave("", NOTEBOOK, f"emr.job is not said: the notebook {NOTEBOOK} is put in")
     for path, value in defaults.items():
         *parents, last = path.split(".")
         inner: Any = draft.emr

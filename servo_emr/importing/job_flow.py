@@ -8,7 +8,8 @@ from typing import Any
 
 from servo_emr.aws.ec2_members import KEYS, WITHOUT, within
 from servo_emr.importing.document import leaves
-from servo_emr.importing.draft import NO_STEPS, Draft
+from servo_emr.importing.draft import Draft
+from servo_emr.importing.steps import from_jar_steps
 
 __all__ = ["configurations", "from_job_flow"]
 
@@ -56,8 +57,7 @@ def from_job_flow(document: Mapping[str, Any], draft: Draft) -> None:
     one = [instances["Ec2SubnetId"]] if instances.get("Ec2SubnetId") else []
     draft.put("cluster.subnet_ids", [*one, *instances.get("Ec2SubnetIds", ())])
     _nodes(instances, draft)
-    for number, step in enumerate(document.get("Steps", ())):
-        draft.leave(f"Steps.{number}", step.get("Name", ""), NO_STEPS)
+    from_jar_steps(document.get("Steps", ()), draft.stage, "Steps", draft)
     _left(document, draft)
 
 

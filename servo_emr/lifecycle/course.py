@@ -28,7 +28,7 @@ from servo_emr.lifecycle.past import Past
 from servo_emr.lifecycle.relaunch import Relaunch
 from servo_emr.lifecycle.release import Release, instances_left
 from servo_emr.lifecycle.settle import Settle
-from servo_emr.lifecycle.verdict import judge
+from servo_emr.lifecycle.verdict import judge, untidied
 from servo_emr.lifecycle.watch import Progress, Watch
 
 __all__ = ["Course", "Ports", "defect"]
@@ -252,6 +252,7 @@ class Course:
             cluster.evidence = evidence = await self._evidence(handle.key.run_id, spec, list(diary.record.units))
             facts = {**diary.record.details, **evidence.facts}
             diary.note(metrics=dict(evidence.metrics), missing=dict(evidence.missing), details=facts)
+        diary.note(warnings=(*diary.record.warnings, *untidied(spec, cluster.look)))
         problem = judge(spec, cluster.look, cluster.evidence)
         if problem is not None:
             raise problem

@@ -7,17 +7,19 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from servo_emr.domain.errors import Reason, RunError, failure
-from servo_emr.domain.intervals import measured_seconds
+from servo_emr.domain.intervals import measured_seconds, union_seconds
 from servo_emr.domain.money import Cost
 from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot
-from servo_emr.domain.spec import Role, RunSpec
+from servo_emr.domain.spec import JobSpec, JobStage, Role, RunSpec
 
 __all__ = [
     "BUILT_IN",
     "PROVISIONING_S",
     "disturbed",
+    "expected_job",
     "expected_provisioning",
     "expected_seconds",
     "figures",
@@ -55,7 +57,8 @@ def phases(spec: RunSpec, look: Observation, usage: Usage | None) -> dict[str, f
 
     provisioning_time: from the launch to the creation of the last instance that was there from the start;
     bootstrap_time: from then to the cluster's readiness (boot, bootstrap actions, applications);
-    teardown_time: from the last step's end to the cluster's end; total_time: the cluster's whole life.
+    teardown_time: from the last step's end to the cluster's end; total_time: the cluster's whole life; prepare_time
+    and cleanup_time: of these stages' steps, where there are any.
     """
     line = look.timeline
     created = [row.timeline.created for row in usage.rows if row.timeline.created is not None] if usage else []
@@ -74,6 +77,11 @@ def phases(spec: RunSpec, look: Observation, usage: Usage | None) -> dict[str, f
         for name, (start, end) in spans.items()
         if start is not None and end is not None and end >= start
     }
+    for stage in (JobStage.PREPARE, JobStage.CLEANUP):
+        times = [step.timeline for step in look.steps if step.stage == stage]
+        parts = [(at.ready, at.ended) for at in times if at.ready is not None and at.ended is not None]
+        if parts and all(end >= start for start, end in parts):
+            found[f"{stage}_time"] = union_seconds(parts)
     durations = repeat_seconds(spec, look)
     return {"duration": statistics.median(durations), **found} if durations else found
 
@@ -89,10 +97,11 @@ def repeat_seconds(spec: RunSpec, look: Observation) -> list[float]:
 def disturbed(spec: RunSpec, usage: Usage, look: Observation) -> str:
     """What made the run another than its configuration's, in words without names; empty when nothing did.
 
-    Until the last step had ended: nodes that were lost, nodes that were added after the cluster was ready, and nodes
-    that never came; before it: nodes that came far apart, so that some were paid for while the others were waited for.
+    Until the job's last step had ended: nodes that were lost, nodes that were added after the cluster was ready, and
+    nodes that never came; before it: nodes that came far apart, so that some were paid for while the others were waited
+    for.
     """
-    decided = max((step.timeline.ended for step in look.steps if step.timeline.ended is not None), default=None)
+    decided = look.job_ended
     if decided is None:
         return ""
     before = [row for row in usage.rows if row.timeline.created is not None and row.timeline.created < decided]
@@ -160,6 +169,22 @@ def expected_seconds(spec: RunSpec, history: Iterable[RunRecord]) -> float:
     """How long the job is expected to take: the median of like runs that succeeded, else what servo.yaml guesses."""
     like = [record.phases["duration"] for record in like_runs(spec, history) if "duration" in record.phases]
     return statistics.median(like) if like else spec.job.expected_s
+
+
+def expected_job(spec: RunSpec, history: Iterable[RunRecord]) -> JobSpec:
+    """The spec's job with what its steps are expected to take, by the runs before."""
+    records = list(itertools.islice(history, _HISTORY))
+    stages = ("prepare_time", "cleanup_time")
+    beside = [
+        sum(record.phases.get(stage, 0.0) for stage in stages)
+        for record in like_runs(spec, records)
+        if any(stage in record.phases for stage in stages)
+    ]
+    return replace(
+        spec.job,
+        expected_s=expected_seconds(spec, records),
+        beside_s=statistics.median(beside) if beside and spec.staged else spec.job.beside_s,
+    )
 
 
 def expected_provisioning(spec: RunSpec, history: Iterable[RunRecord]) -> float:

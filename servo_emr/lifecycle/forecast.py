@@ -7,7 +7,7 @@ late is not expected to end at once. One that is longer than all of them is over
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from servo_emr.domain.run import TEARDOWN_S, RunRecord, RunState
@@ -72,11 +72,17 @@ def forecast(spec: RunSpec, history: Iterable[RunRecord]) -> Forecast:
     return Forecast(
         runs=len(like),
         provisioning=[phases["provisioning_time"] + phases["bootstrap_time"] for phases in launches],
-        job=[spec.job.repeats * record.phases["duration"] for record in like if "duration" in record.phases],
+        job=[_steps_took(spec, record.phases) for record in like if "duration" in record.phases],
         teardown=[record.phases["teardown_time"] for record in like if "teardown_time" in record.phases],
         guessed_provisioning=PROVISIONING_S,
-        guessed_job=spec.job.repeats * spec.job.expected_s,
+        guessed_job=spec.job.repeats * spec.job.expected_s + spec.job.beside_s,
     )
+
+
+def _steps_took(spec: RunSpec, phases: Mapping[str, float]) -> float:
+    """What all steps of a like run took, those that are not measured among them."""
+    others = sum(phases.get(name, 0.0) for name in ("prepare_time", "cleanup_time"))
+    return spec.job.repeats * phases["duration"] + others
 
 
 def _middle(seen: Sequence[float], guess: float) -> float:

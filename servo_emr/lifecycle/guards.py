@@ -15,6 +15,7 @@ from servo_emr.domain.ports import Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spark import misfits, sized
 from servo_emr.domain.spec import RunSpec
+from servo_emr.lifecycle.underway import job_since, limit_s, tidying
 
 __all__ = ["JOB_GRACE_S", "Ceilings", "admit", "most_vcpus", "possible", "so_far", "spent", "within_budget"]
 
@@ -181,7 +182,7 @@ class Ceilings:
             seen_at: when `look` was taken, if not now.
             unseen: why no look since then has succeeded.
         """
-        limits, job = self.spec.limits, self.spec.job
+        limits = self.spec.limits
         cost, seen_at = self.cost_so_far(now), now if seen_at is None else seen_at
         if limits.max_cost_usd is not None and cost > limits.max_cost_usd:
             return Censored(
@@ -192,19 +193,29 @@ class Ceilings:
         started = self.repeat_started(look)
         if started is None:
             return self._late(look, now, seen_at, unseen)
-        if limits.deadline_s is not None and now - started > limits.deadline_s:
+        since = job_since(self.spec, look)
+        if limits.deadline_s is not None and since is not None and now - since > limits.deadline_s:
             return Censored(
                 "The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped at deadline_s"
             )
-        if now > (latest := started + job.timeout_s + JOB_GRACE_S):
+        limit = limit_s(self.spec, look)
+        if now > (latest := started + limit + JOB_GRACE_S):
             if seen_at <= latest:  # it may long have ended: only a look that was taken since can tell
                 return None if now <= latest + JOB_GRACE_S else _unseen(now - seen_at, unseen)
+            if tidying(self.spec, look):
+                return None
             return ConfigurationError(
-                f"The job passed emr.job.timeout, {job.timeout_s:.0f} s, and did not end itself.",
+                f"The job passed emr.job.timeout, {limit:.0f} s, and did not end itself.",
                 Reason.JOB_TIMEOUT,
                 public="the job passed its time limit",
             )
         return None
+
+    def overdue_tidying(self, look: Observation, now: float) -> bool:
+        """Whether clean-up has passed its time limit, and the servo ends it: that costs no measurement."""
+        started = self.repeat_started(look)
+        late = started is not None and now > started + limit_s(self.spec, look) + JOB_GRACE_S
+        return late and tidying(self.spec, look)
 
     def _cost_ceiling(self, look: Observation, now: float, seen_at: float, unseen: RunError | None) -> RunError:
         """What a run that passed cost_per_run failed of. A cluster without nodes yet says nothing of its configuration:
@@ -252,10 +263,10 @@ class Ceilings:
         if started is None:
             at.append(self._provisioned_by if now <= self._provisioned_by else self._unseen_until)
         else:
-            latest = started + self.spec.job.timeout_s + JOB_GRACE_S
+            latest = started + limit_s(self.spec, look) + JOB_GRACE_S
             at.append(latest if now <= latest else latest + JOB_GRACE_S)
-            if limits.deadline_s is not None:
-                at.append(started + limits.deadline_s)
+            if limits.deadline_s is not None and (since := job_since(self.spec, look)) is not None:
+                at.append(since + limits.deadline_s)
         return min(at) - now
 
     @property
@@ -264,14 +275,14 @@ class Ceilings:
 
     @property
     def _unseen_until(self) -> float:
-        return self._provisioned_by + self.spec.job.repeats * self.spec.job.timeout_s + JOB_GRACE_S
+        return self._provisioned_by + self.spec.longest_s + JOB_GRACE_S
 
     def job_started(self, look: Observation) -> float | None:
         """When the first step started, by the service's clock."""
         return min(_starts(look), default=None)
 
     def repeat_started(self, look: Observation) -> float | None:
-        """When the step that runs now, or ran last, started: the limits of a job hold for each of its repeats."""
+        """When the step that runs now, or ran last, started: the time limit of a job holds for each of its steps."""
         return max(_starts(look), default=None)
 
 

@@ -21,7 +21,7 @@ from servo_emr.lifecycle.again import Again, disturbance
 from servo_emr.lifecycle.choice import Choice, Chosen, Order
 from servo_emr.lifecycle.course import Course, Ports, defect
 from servo_emr.lifecycle.diary import Diary
-from servo_emr.lifecycle.figures import expected_seconds
+from servo_emr.lifecycle.figures import expected_job
 from servo_emr.lifecycle.forecast import forecast
 from servo_emr.lifecycle.guards import spent, within_budget
 from servo_emr.lifecycle.launch import complete
@@ -275,8 +275,7 @@ class Measure:
         )
         await breaker.closed(ports.workspace, past, spec.limits.unproductive_spend)
         within_budget(past.of_last_day(), spec)
-        job = replace(spec.job, expected_s=expected_seconds(spec, past.records))
-        return appraisal.launchable(replace(spec, job=job))
+        return appraisal.launchable(replace(spec, job=expected_job(spec, past.records)))
 
     async def pace(self) -> None:
         """Waits until an answer without a launch is far enough from the one before, and counts it."""
@@ -299,5 +298,7 @@ def _error_of(record: RunRecord) -> RunError | None:
 
 def _urls(key: RunKey, spec: RunSpec) -> dict[str, str]:
     """Where a person finds what the run leaves behind."""
-    urls = {"folder": f"{key.folder}/", "notebook": f"{key.folder}/output.ipynb"}
+    urls = {"folder": f"{key.folder}/"}
+    if (notebook := spec.executed_notebook) is not None:
+        urls["notebook"] = f"{key.folder}/{notebook}"
     return {**urls, "logs": spec.cluster.log_uri} if spec.cluster.log_uri else urls

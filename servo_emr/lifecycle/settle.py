@@ -9,9 +9,10 @@ from typing import Any
 from servo_emr.domain.attempt import Attempt
 from servo_emr.domain.errors import Reason, RunError, Verdict
 from servo_emr.domain.intervals import measured_intervals
+from servo_emr.domain.known_steps import known_steps
 from servo_emr.domain.money import Cost, Quote
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, PriceBook
-from servo_emr.domain.run import JobEvidence, Observation, RunState, Usage
+from servo_emr.domain.run import JobEvidence, Observation, RunRecord, RunState, Usage
 from servo_emr.domain.spec import Role, RunSpec, plain
 from servo_emr.lifecycle.diary import Diary
 from servo_emr.lifecycle.figures import BUILT_IN, disturbed, figures, phases, realised, repeat_seconds
@@ -66,6 +67,7 @@ class Settle:
             patient: wait for the logs: nothing else tells the cause.
         """
         record = diary.record
+        look = replace(look, steps=known_steps(spec, look.steps, _ids(record, look)))
         usage, own = await self.bill(handle, spec, look, record.prices)
         none_came = own is None and usage is not None and _none_came(usage, look)
         cost = None if own is None else _with_attempts(own, record.attempts)
@@ -159,6 +161,12 @@ class Settle:
             if not tails or any(tail.text for tail in tails):
                 break
         return [{"name": tail.name, "uri": tail.uri, "text": tail.text} for tail in tails]
+
+
+def _ids(record: RunRecord, look: Observation) -> Sequence[str]:
+    """The ids of the run's own steps, where the record has them and they are this cluster's."""
+    known = [step.step_id for step in record.steps if step.stage]
+    return known if set(known) <= {step.step_id for step in look.steps} else ()
 
 
 def _none_came(usage: Usage, look: Observation) -> bool:

@@ -17,7 +17,7 @@ from servo_emr.domain.settings import Space, Value
 from servo_emr.domain.spark import sized
 from servo_emr.domain.spec import RunSpec
 from servo_emr.domain.trial import with_userdata
-from servo_emr.lifecycle.figures import expected_provisioning, expected_seconds
+from servo_emr.lifecycle.figures import expected_job, expected_provisioning
 from servo_emr.lifecycle.guards import admit, possible
 from servo_emr.lifecycle.past import read_past
 
@@ -114,7 +114,7 @@ class Stage:
             possible(preflight)  # that it cannot run at all says more than that its price is not known
             raise
         past, unread = (history, ()) if history is not None else await self._history()
-        expected = replace(spec, job=replace(spec.job, expected_s=expected_seconds(spec, past)))
+        expected = replace(spec, job=expected_job(spec, past))
         estimate = self._book.estimate(expected, quote, expected_provisioning(spec, past))
         try:
             warnings = admit(spec, preflight, estimate)

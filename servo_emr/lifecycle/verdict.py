@@ -1,16 +1,17 @@
 """Success is earned: what a finished run's steps, cluster and evidence together say. Pure.
 
-Success is a whitelist: every measured step COMPLETED, and the evidence has no problem. Never decided from the
-cluster's state alone, which lies in both directions.
+Success is a whitelist: every step of preparation and every measured one COMPLETED, and the evidence has no problem.
+Never decided from the cluster's state alone, which lies in both directions. Clean-up has no say: that it failed is told
+as a warning.
 """
 
 from __future__ import annotations
 
 from servo_emr.domain.errors import Reason, RunError, Verdict, failure
 from servo_emr.domain.run import JobEvidence, Observation, StepLook, StepState
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.spec import JobStage, RunSpec, Step
 
-__all__ = ["judge"]
+__all__ = ["judge", "untidied"]
 
 _ENDED_BY = {
     Reason.INTERRUPTED: "Somebody ended the cluster.",
@@ -37,17 +38,17 @@ def judge(spec: RunSpec, look: Observation, evidence: JobEvidence | None) -> Run
     """The failure that a decided run shows, or None when it succeeded.
 
     Args:
-        spec: what was asked for; its steps are in the order of the look's.
+        spec: what was asked for; the look's steps begin with its own, in its order.
         look: the last look.
         evidence: what the job left behind; None when there is no job to speak of (no step ever started).
     """
-    steps = look.steps
-    completed = len(steps) == len(spec.steps) and all(step.state is StepState.COMPLETED for step in steps)
-    if completed:
-        return None if evidence is not None and evidence.problem is None else _job(evidence)
-    failed = look.step_failed
+    job = [seen for step, seen in zip(spec.steps, look.steps, strict=False) if step.stage is not JobStage.CLEANUP]
+    failed = next((seen for seen in job if seen.state.ended and seen.state is not StepState.COMPLETED), None)
+    if len(look.steps) >= len(spec.steps) and all(seen.state is StepState.COMPLETED for seen in job):
+        return _of_step(spec, None if evidence is None else evidence.step, _job(evidence))
     if failed is not None and failed.state is StepState.FAILED:
-        return _failed_step(failed, look, evidence)
+        number = job.index(failed)
+        return _of_step(spec, number, _failed_step(spec.steps[number], failed, look, _about(evidence, number)))
     if look.end_reason is not None:
         return _ended(look)
     if failed is not None and failed.state is StepState.CANCELLED:
@@ -63,13 +64,39 @@ def judge(spec: RunSpec, look: Observation, evidence: JobEvidence | None) -> Run
     )
 
 
-def _job(evidence: JobEvidence | None) -> RunError:
-    if evidence is not None and evidence.problem is not None:
+def untidied(spec: RunSpec, look: Observation) -> tuple[str, ...]:
+    """A sentence for each step of clean-up that did not complete. They cost no measurement."""
+    told = []
+    for step, seen in zip(spec.steps, look.steps, strict=False):
+        if step.stage is not JobStage.CLEANUP or seen.state is StepState.COMPLETED:
+            continue
+        said = " ".join(seen.failure.get(key, "") for key in ("Reason", "Message")).strip()
+        how = f"is {seen.state}" if seen.state.ended else "did not run to its end"
+        told.append(f"clean-up: {step.name} {how}{f': {said}' if said else ''}; what it was to tidy may be left")
+    return tuple(told)
+
+
+def _about(evidence: JobEvidence | None, number: int) -> JobEvidence | None:
+    """The evidence, unless it is known to tell of another step than that one."""
+    other = evidence is not None and evidence.step not in (None, number)
+    return None if other else evidence
+
+
+def _of_step(spec: RunSpec, number: int | None, problem: RunError | None) -> RunError | None:
+    """The problem, with the step that it is of where there are several."""
+    if problem is not None and number is not None and spec.staged:
+        step = spec.steps[number]
+        problem.details["failed_step"] = {"stage": str(step.stage), "name": step.name, "number": number + 1}
+    return problem
+
+
+def _job(evidence: JobEvidence | None) -> RunError | None:
+    if evidence is not None:
         return evidence.problem
     return failure(Reason.NO_RESULT, "The step completed and left no result.json.", public="no result")
 
 
-def _failed_step(step: StepLook, look: Observation, evidence: JobEvidence | None) -> RunError:
+def _failed_step(asked: Step, step: StepLook, look: Observation, evidence: JobEvidence | None) -> RunError:
     """A failed step's cause: the job's own word where it left one, else the cluster's, else only that it failed."""
     problem = evidence.problem if evidence is not None else None
     if problem is not None and problem.reason is not Reason.NO_RESULT:
@@ -77,10 +104,10 @@ def _failed_step(step: StepLook, look: Observation, evidence: JobEvidence | None
     if look.end_reason is not None and look.end_reason.verdict is Verdict.ENVIRONMENT:
         return _ended(look)
     said = " ".join(step.failure.get(key, "") for key in ("Reason", "Message")).strip()
-    left = "left no result" if evidence is None or problem is not None else "its result says otherwise"
+    left = " and left no result" if evidence is None or problem is not None else " and its result says otherwise"
     return failure(
         Reason.STEP_FAILED,
-        f"Step {step.name} failed and {left}: {said or 'EMR gives no reason'}.",
+        f"Step {step.name} failed{left if asked.ours else ''}: {said or 'EMR gives no reason'}.",
         remedy="Its logs say more.",
         public="the step failed",
         details={"step": dict(step.failure)},

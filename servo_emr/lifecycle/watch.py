@@ -14,13 +14,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from servo_emr.domain.errors import RunError, TooLarge
+from servo_emr.domain.known_steps import known_steps
 from servo_emr.domain.ports import Clock, Handle, LaunchTarget, Workspace
-from servo_emr.domain.run import Observation, RunState
-from servo_emr.domain.spec import RunSpec, of_repeat
+from servo_emr.domain.run import Observation, RunState, StepLook
+from servo_emr.domain.spec import Kind, RunSpec, Step, of_repeat
 from servo_emr.lifecycle.forecast import Forecast, forecast
 from servo_emr.lifecycle.guards import Ceilings
+from servo_emr.lifecycle.underway import latest, where
 
-__all__ = ["Progress", "Watch", "pace", "patience", "running_repeat", "share"]
+__all__ = ["Progress", "Watch", "pace", "patience", "share"]
 
 _LAUNCH_LONGEST_S = 120.0
 _LONGEST_S = 300.0
@@ -31,7 +33,8 @@ _PROGRESS = 64 * 1024
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known.
+    """Where a run stands. percent 0..99 never goes back; cost_usd is the running total; cell of cells when known; step:
+    the stage that runs, and which of its steps, where the job has several.
 
     launched and usd_per_hour let time and dollars go on between two looks; before_usd is what earlier launches cost.
     remaining_s is what is expected until the cluster's end, None where nothing can be: before the launch, and once the
@@ -46,6 +49,7 @@ class Progress:
     cost_usd: float
     cell: int | None = None
     cells: int | None = None
+    step: str = ""
     launched: float | None = None
     usd_per_hour: float = 0.0
     before_usd: float = 0.0
@@ -93,12 +97,6 @@ def patience(failures: int) -> float:
     return min(_SHORTEST_S * 2.0 ** min(failures, 10), _LONGEST_S) if failures else 0.0
 
 
-def running_repeat(spec: RunSpec, look: Observation) -> int:
-    """The repeat whose step runs now, or ran last; 1 before the first."""
-    pairs = zip(spec.steps, look.steps, strict=False)
-    return max((step.repeat for step, seen in pairs if seen.timeline.ready is not None), default=1)
-
-
 class Watch:
     """Watches one cluster.
 
@@ -126,6 +124,9 @@ class Watch:
         self._expected = expected
         self.percent = 0
         """The share of the run that has passed, as last told."""
+        self.ids: tuple[str, ...] = ()
+        """The ids of the run's steps, in the order of the request; none before all were seen."""
+        self._step = ""
         self._job_started: float | None = None
         self._job_ended: float | None = None
         self._cells: tuple[int, int] | None = None
@@ -141,7 +142,7 @@ class Watch:
         Raises:
             RunError: the run passed one of its limits.
         """
-        self._job_ended = None  # of the launch before this one
+        self._job_ended, self._cells, self._step, self.ids = None, None, "", ()  # of the launch before this one
         look = Observation(RunState.PROVISIONING)
         state = look.state
         last: Observation | None = None
@@ -149,13 +150,15 @@ class Watch:
         failures, unseen = 0, None
         while True:
             try:
-                look = last = await self._target.observe(handle, last)
+                look = await self._target.observe(handle, last)
+                look = last = replace(look, steps=self._known(spec, look.steps))
                 seen_at, failures = self._clock.now(), 0
             except RunError as error:
                 failures, unseen = failures + 1, error
                 self._warn(f"a look at {handle.cluster_id} failed ({error.reason}): {error.message}")
             if look.state is RunState.RUNNING:
-                await self._read_cells(handle, running_repeat(spec, look))
+                self._step = where(spec, look)
+                await self._read_cells(handle, latest(spec, look) or spec.steps[0])
             now = self._clock.now()
             self._job_started = ceilings.job_started(look)
             # A cluster that is ending already has still left its evidence to be collected.
@@ -166,6 +169,9 @@ class Watch:
                 await entered(state)
             if look.steps_ended or look.state.order >= RunState.ENDING.order:
                 return look
+            if seen_at == now and ceilings.overdue_tidying(look, now):
+                self._warn(f"clean-up of {handle.key.run_id} has passed its time limit: the cluster is ended")
+                return look
             limit = ceilings.passed(look, now, seen_at, unseen)
             if limit is not None:
                 raise limit
@@ -175,14 +181,25 @@ class Watch:
         elapsed = now - ceilings.launched
         started = ceilings.job_started(look)
         launching = started is None
-        jobs = spec.job.repeats * spec.job.expected_s
+        jobs = spec.job.repeats * spec.job.expected_s + spec.job.beside_s
         remaining = self._expectation(spec).provisioning_s - elapsed if started is None else jobs - (now - started)
         wait = max(pace(remaining, elapsed, launching), patience(failures)) * random.uniform(0.9, 1.1)
         # A second beyond the limit, so that the look finds it passed.
         return max(1.0, min(wait, ceilings.next_limit(look, now) + 1.0))
 
-    async def _read_cells(self, handle: Handle, repeat: int) -> None:
-        name = of_repeat("progress.json", repeat)
+    def _known(self, spec: RunSpec, looks: tuple[StepLook, ...]) -> tuple[StepLook, ...]:
+        """The looks with the run's own steps first, which are known by their ids from the first sight of all of them
+        on."""
+        found = known_steps(spec, looks, self.ids)
+        if not self.ids and len(found) >= len(spec.steps):
+            self.ids = tuple(look.step_id for look in found[: len(spec.steps)])
+        return found
+
+    async def _read_cells(self, handle: Handle, step: Step) -> None:
+        if step.kind is not Kind.NOTEBOOK:
+            self._cells = None
+            return
+        name = f"{step.folder}{of_repeat('progress.json', step.repeat)}"
         try:
             body = await self._workspace.get(handle.key.run_id, name, _PROGRESS)
             if body is None:
@@ -214,6 +231,7 @@ class Watch:
                 cost_usd=ceilings.cost_so_far(now),
                 cell=cell,
                 cells=cells,
+                step=self._step if state is RunState.RUNNING else "",
                 launched=ceilings.launched,
                 usd_per_hour=ceilings.usd_per_hour,
                 before_usd=ceilings.before,

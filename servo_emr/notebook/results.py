@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servo_emr.notebook.document import parse
+from servo_emr.notebook.values import NoValue, number_in_text, number_of
 
 __all__ = [
     "CellError",
@@ -59,7 +60,8 @@ class Result:
     """result.json, or why there is none. Only SUCCEEDED is success.
 
     cell_index counts as in the input notebook; ename is the exception's class, evalue and traceback its texts.
-    kernel_exit is the exit status of a kernel that died, -n when signal n ended it, None when it is not known.
+    kernel_exit is the exit status of a kernel that died, -n when signal n ended it, None when it is not known;
+    exit_status a command's.
     why explains ABSENT, FOREIGN and UNREADABLE in our own words.
     """
 
@@ -71,19 +73,13 @@ class Result:
     kernel_died: bool = False
     kernel_exit: int | None = None
     jvm_lost: bool = False
+    exit_status: int | None = None
     why: str = ""
 
     @property
     def succeeded(self) -> bool:
         """Whether this run's own result.json says so."""
         return self.status is ResultStatus.SUCCEEDED
-
-
-@dataclass(frozen=True)
-class NoValue:
-    """Why a metric has no value, in our own words: nothing of the notebook's text, so it may leave the account."""
-
-    why: str
 
 
 class UnreadableNotebook(ValueError):
@@ -119,11 +115,7 @@ class Notebook:
         """The number recorded under `name`; a negative one counts as none."""
         if name not in self.records:
             return NoValue("the notebook recorded nothing under this name")
-        value = self.records[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            kind = next((word for kind, word in _KINDS.items() if isinstance(value, kind)), "something else")
-            return NoValue(f"the notebook recorded {kind}, not a number")
-        return _checked(value)
+        return number_of(self.records[name], "the notebook")
 
     def metric_from_output(self, pattern: str) -> float | NoValue:
         """Group 1 of the last match of `pattern` in what the notebook printed; a negative number counts as none.
@@ -131,38 +123,8 @@ class Notebook:
         Raises:
             re.error, ValueError: the pattern is none, or has no group.
         """
-        expression = re.compile(pattern, re.MULTILINE)
-        if not expression.groups:
-            raise ValueError(f"the pattern {pattern!r} has no group")
-        text: str | None = None
-        matched = False
-        for match in expression.finditer(self.streams):
-            matched, text = True, match.group(1)
-        if not matched:
-            where = f"the last {STREAM_LIMIT} characters of output" if self.cut else "the notebook's output"
-            return NoValue(f"nothing in {where} matches the pattern")
-        try:
-            value = float((text or "").replace("_", "?"))  # Python reads 1_000, no other program prints it as a number
-        except ValueError:
-            return NoValue("what the pattern matched is not a number")
-        return _checked(value)
-
-
-_KINDS: dict[type, str] = {bool: "true or false", str: "text", type(None): "null", list: "a list", Mapping: "an object"}
-
-
-def _checked(number: float) -> float | NoValue:
-    try:
-        value = float(number)
-    except OverflowError:
-        return NoValue("the number is too large")
-    if math.isnan(value):
-        return NoValue("the value is not a number (NaN)")
-    if math.isinf(value):
-        return NoValue("the value is infinite")
-    if value < 0:
-        return NoValue("the value is negative")
-    return value
+        where = f"the last {STREAM_LIMIT} characters of output" if self.cut else "the notebook's output"
+        return number_in_text(pattern, self.streams, where)
 
 
 def read_result(body: bytes | None, run_id: str) -> Result:
@@ -197,6 +159,7 @@ def _result(document: Mapping[str, Any]) -> Result:
         kernel_died=document["kernel_died"] is True,
         kernel_exit=_status(document.get("kernel_exit")),
         jvm_lost=document.get("jvm_lost") is True,
+        exit_status=_status(document.get("exit_status")),
     )
 
 

@@ -1,4 +1,4 @@
-"""The measured step before it runs: its command line, its bootstrap action, job.json, the files shipped with it.
+"""A step of ours before it runs: its command line, its bootstrap action, job.json, the files shipped with it.
 
 Also a look at the user's notebook before anybody pays for running it. No I/O but reading this package's own files.
 """
@@ -22,6 +22,8 @@ __all__ = [
     "artefacts",
     "bootstrap",
     "check_notebook",
+    "command_argv",
+    "command_document",
     "job_document",
     "name",
 ]
@@ -31,9 +33,11 @@ HOME = "/home/hadoop"
 
 ENVIRONMENT = f"{HOME}/servo-emr"
 PYTHON = f"{ENVIRONMENT}/bin/python"
-RUNNER = "run_notebook.py"
+RUNNER, COMMAND_RUNNER = "run_notebook.py", "run_command.py"
 SHIPPED = (
     RUNNER,
+    COMMAND_RUNNER,
+    "servo_emr_job.py",
     "servo_emr_child.py",
     "servo_emr_outputs.py",
     "servo_emr_processes.py",
@@ -63,24 +67,46 @@ def name(repeat: int, repeats: int) -> str:
     return "notebook" if repeats == 1 else f"notebook {repeat} of {repeats}"
 
 
-def argv(applications: Sequence[str], repeat: int = 1) -> tuple[str, ...]:
-    """The command line of a repeat's step, with `{run}` for the URI of the run's folder; no shell will see it.
+def argv(applications: Sequence[str], repeat: int = 1, folder: str = "") -> tuple[str, ...]:
+    """The command line of a notebook's step, with `{run}` for the URI of the run's folder; no shell will see it.
 
     With Spark among the applications spark-submit runs the notebook, without it plain python does.
     """
-    job = f"{RUN_TEMPLATE}/{of_repeat('job.json', repeat)}"
+    job = f"{RUN_TEMPLATE}/{folder}{of_repeat('job.json', repeat)}"
     if "spark" not in {application.lower() for application in applications}:
         return (PYTHON, f"{ENVIRONMENT}/{RUNNER}", job)
     options = ("--conf", f"spark.pyspark.driver.python={PYTHON}")
     return ("spark-submit", "--deploy-mode", "client", *options, f"{RUN_TEMPLATE}/{RUNNER}", job)
 
 
-def bootstrap(wheels: str | None = None) -> tuple[str, ...]:
+def command_argv(repeat: int, folder: str) -> tuple[str, ...]:
+    """The command line of a step that runs a command of job.json."""
+    return (PYTHON, f"{ENVIRONMENT}/{COMMAND_RUNNER}", f"{RUN_TEMPLATE}/{folder}{of_repeat('job.json', repeat)}")
+
+
+def bootstrap(wheels: str | None = None, notebooks: bool = True) -> tuple[str, ...]:
     """The bootstrap action: its script and then its arguments, with `{run}` templates.
 
-    `wheels` is an s3:// prefix with the wheels to install from, for clusters that reach no package registry.
+    `wheels` is an s3:// prefix with the wheels to install from, for clusters that reach no package registry. Without
+    notebooks less is installed.
     """
-    return (f"{RUN_TEMPLATE}/bootstrap.sh", RUN_TEMPLATE, *([wheels] if wheels else []))
+    words = [] if notebooks else [wheels or "-", "commands"]
+    return (f"{RUN_TEMPLATE}/bootstrap.sh", RUN_TEMPLATE, *(words or ([wheels] if wheels else [])))
+
+
+def command_document(
+    run_id: str, folder: str, command: Sequence[str], timeout_s: float, repeat: int = 1, **more: str
+) -> dict[str, Any]:
+    """A command's job.json. `folder` is the URI of the step's own folder; `more` are the runner's further fields."""
+    return {
+        "schema": JOB_SCHEMA,
+        "run_id": run_id,
+        "command": list(command),
+        "output": f"{folder}/{of_repeat('output.txt', repeat)}",
+        "result": f"{folder}/{of_repeat('result.json', repeat)}",
+        "timeout_s": timeout_s,
+        **more,
+    }
 
 
 def job_document(
@@ -90,10 +116,11 @@ def job_document(
     kernel: str | None,
     timeout_s: float,
     repeat: int = 1,
+    **more: str,
 ) -> dict[str, Any]:
-    """A repeat's job.json: all that the runner on the cluster has to know.
+    """A notebook's job.json: all that the runner on the cluster has to know.
 
-    `run_prefix` is the URI of the run's folder.
+    `run_prefix` is the URI of the folder of its files; `more` are the runner's further fields.
     """
     folder = run_prefix.rstrip("/")
     return {
@@ -106,6 +133,7 @@ def job_document(
         "parameters": dict(parameters),
         "kernel": kernel,
         "timeout_s": timeout_s,
+        **more,
     }
 
 

@@ -53,9 +53,12 @@ def appraise(spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
     hourly = ec2 + fee + ebs
     ceiling = math.fsum(rate.most for rate in rates.values())
     primary = rates[Role.PRIMARY]
-    likely_s = provisioning_s + job.repeats * job.expected_s + TEARDOWN_S
-    longest = job.timeout_s if limits.deadline_s is None else min(job.timeout_s, limits.deadline_s)
-    high_s = max(limits.provisioning_s + job.repeats * longest + TEARDOWN_S, likely_s)
+    likely_s = provisioning_s + job.repeats * job.expected_s + job.beside_s + TEARDOWN_S
+    longest = sum(spec.limit_s(step) for step in spec.steps if step.measured and step.repeat == 1)
+    if limits.deadline_s is not None:
+        longest = min(longest, limits.deadline_s)
+    beside = sum(spec.limit_s(step) for step in spec.steps if not step.measured)
+    high_s = max(limits.provisioning_s + job.repeats * longest + beside + TEARDOWN_S, likely_s)
     return Estimate(
         usd_per_hour=hourly,
         ceiling_usd_per_hour=ceiling,
@@ -68,7 +71,7 @@ def appraise(spec: RunSpec, quote: Quote, provisioning_s: float) -> Estimate:
         likely_s=likely_s,
         high_usd=ceiling * high_s / _HOUR_S,
         high_s=high_s,
-        basis=_basis(spec, quote, f"{provisioning_s:.0f} s until the first step", longest),
+        basis=_basis(spec, quote, f"{provisioning_s:.0f} s until the first step", longest, beside),
     )
 
 
@@ -107,7 +110,7 @@ def _may_switch(group: NodeGroup) -> bool:
     return group.fleet is not None and group.fleet.timeout_action is TimeoutAction.SWITCH_TO_ON_DEMAND
 
 
-def _basis(spec: RunSpec, quote: Quote, provisioning: str, longest: float) -> str:
+def _basis(spec: RunSpec, quote: Quote, provisioning: str, longest: float, beside: float) -> str:
     used = [group for group in spec.groups if group.count]
     markets = [
         phrase
@@ -127,8 +130,10 @@ def _basis(spec: RunSpec, quote: Quote, provisioning: str, longest: float) -> st
         [quote.storage[kind] for kind in kinds],
     )
     job = spec.job
+    likely = f" and {job.beside_s:.0f} s of preparation and clean-up" if beside else ""
+    most = f" and {beside:.0f} s" if beside else ""
     return (
-        f"{prices}; likely: {provisioning}, {job.repeats} x {job.expected_s:.0f} s of job, {TEARDOWN_S:.0f} s of "
-        f"ending; high: {spec.limits.provisioning_s:.0f} s, {job.repeats} x {longest:.0f} s, {TEARDOWN_S:.0f} s, spot "
-        "at the bid or the on-demand price"
+        f"{prices}; likely: {provisioning}, {job.repeats} x {job.expected_s:.0f} s of job{likely}, {TEARDOWN_S:.0f} s "
+        f"of ending; high: {spec.limits.provisioning_s:.0f} s, {job.repeats} x {longest:.0f} s{most}, "
+        f"{TEARDOWN_S:.0f} s, spot at the bid or the on-demand price"
     )

@@ -178,8 +178,10 @@ def _charts(found: Findings) -> list[charts.Chart | None]:
 
 def _title(found: Findings) -> str:
     """The job's name: that of its notebook, as servo.yaml has it."""
-    notebook = str(found.runs[-1].record.spec.get("job", {}).get("notebook", ""))
-    return notebook.rstrip("/").rpartition("/")[2] or "the job"
+    spec = found.runs[-1].record.spec
+    notebook = str(spec.get("job", {}).get("notebook", ""))
+    named = [step["source"] for step in spec.get("steps", ()) if step.get("measured") and step.get("source")]
+    return (notebook or next(iter(named), "")).rstrip("/").rpartition("/")[2] or "the job"
 
 
 def _hash(script: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from servo_emr.domain.errors import Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import canonical
+from servo_emr.report.nodes import node_count
 from servo_emr.report.table import Row, rows
 
 __all__ = ["Choice", "Kind", "Run", "choices", "front", "runs_of"]
@@ -67,7 +68,7 @@ class Run:
         """(instance type, count) of its core nodes, or of its primary node where it has none."""
         groups: dict[str, Any] = {group["role"]: group for group in self.record.spec.get("groups", ())}
         group = groups.get("core") or groups.get("primary") or {"inst_type": "none", "count": 0}
-        return group["inst_type"], int(group["count"])
+        return group["inst_type"], node_count(self.record, group)
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class _Naming:
         groups = [group for group in _groups(record) if group["count"]]
         workers = [group for group in groups if group["role"] != "primary"]
         shown = groups if self._primary or not workers else workers
-        nodes = [f"{group['count']} x {group['inst_type']}{_spot(group)}" for group in shown]
+        nodes = [f"{node_count(record, group)} x {group['inst_type']}{_spot(group)}" for group in shown]
         further = [f"{name}={record.settings[name]}" for name in self._further if name in record.settings]
         return ", ".join([" + ".join(nodes), *further] if nodes else further) or "no settings"
 

@@ -18,8 +18,9 @@ from servo_emr.domain.errors import Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.lifecycle.figures import BUILT_IN
 from servo_emr.lifecycle.guards import spent
+from servo_emr.report.nodes import cluster, node_count
 
-__all__ = ["COLUMNS", "METRIC", "Row", "Value", "cluster", "rows", "to_csv"]
+__all__ = ["COLUMNS", "METRIC", "Row", "Value", "rows", "to_csv"]
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
@@ -36,7 +37,7 @@ COLUMNS: Mapping[str, str] = {
     "outcome": "its reason, from the closed list",
     "cluster": "its nodes: primary + core + task",
     "market": "how they were bought; mixed: some on demand, some on spot",
-    "nodes": "how many nodes were asked for",
+    "nodes": "how many nodes were asked for; of instance fleets, how many there were",
     "region": "where",
     "duration_s": "seconds that the job took, the median of its repeats; only of a run that succeeded",
     "duration_low_s": "its shortest repeat",
@@ -117,15 +118,6 @@ def to_csv(found: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def cluster(spec: Mapping[str, Any]) -> str:
-    """The nodes of a record's spec in a few words: "m5.xlarge + 4 x c5.xlarge"."""
-    groups = [group for group in spec.get("groups", ()) if group["count"]]
-    return " + ".join(
-        group["inst_type"] if group["role"] == "primary" else f"{group['count']} x {group['inst_type']}"
-        for group in groups
-    )
-
-
 def _row(record: RunRecord) -> Row:
     spec, phases, cost = record.spec, record.phases, record.cost or {}
     repeats = record.details.get("repeat_seconds") or ()
@@ -138,9 +130,9 @@ def _row(record: RunRecord) -> Row:
         "state": str(record.state),
         "verdict": str(record.verdict or ""),
         "outcome": record.reason or "",
-        "cluster": cluster(spec),
+        "cluster": cluster(record),
         "market": _market(spec),
-        "nodes": sum(group["count"] for group in spec.get("groups", ())),
+        "nodes": sum(node_count(record, group) for group in spec.get("groups", ())),
         "region": spec.get("region"),
         "duration_s": ran if succeeded else None,
         "duration_low_s": min(repeats) if succeeded and repeats else None,

@@ -10,6 +10,7 @@ from servo_emr.sections.groups import all_settings, check_nodes, node_groups
 from servo_emr.sections.job import JobSection
 from servo_emr.sections.limits import LimitsSection, PricesSection
 from servo_emr.sections.settings import check_settings
+from servo_emr.sections.stages import check_stages, job_steps, referring
 
 __all__ = [
     "S3_URI",
@@ -21,6 +22,9 @@ __all__ = [
     "all_settings",
     "check_nodes",
     "check_settings",
+    "check_stages",
+    "job_steps",
     "known_keys",
     "node_groups",
+    "referring",
 ]

@@ -11,7 +11,7 @@ from pydantic.error_wrappers import ErrorWrapper
 
 from servo_emr.domain.settings import RangeBound
 from servo_emr.sections.base import INST_TYPE, Section, Usd, word
-from servo_emr.sections.settings import COMPONENT, OwnSettings
+from servo_emr.sections.settings import COMPONENT, OwnSettings, is_own
 
 __all__ = ["ComponentsSection", "GroupSection", "MarketSection", "PrimarySection"]
 
@@ -148,5 +148,5 @@ class ComponentsSection(Section):
 
 def _all_own(value: object) -> bool:
     return isinstance(value, OwnSettings) or (
-        isinstance(value, dict) and all(isinstance(item, dict) and "target" in item for item in value.values())
+        isinstance(value, dict) and all(is_own(item, near=True) for item in value.values())
     )

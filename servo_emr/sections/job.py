@@ -1,4 +1,4 @@
-"""`emr.job`: the notebook, its parameters, its metrics."""
+"""`emr.job`: what is run, with which parameters, and the metrics that it reports itself."""
 
 from __future__ import annotations
 
@@ -8,22 +8,35 @@ from typing import Any, Literal
 import pydantic
 import servo
 
-from servo_emr.domain.spec import canonical
 from servo_emr.lifecycle.figures import BUILT_IN
-from servo_emr.sections.base import NAME, S3_OBJECT, S3_URI, Section, length
+from servo_emr.sections.base import S3_OBJECT, S3_URI, Section, length
+from servo_emr.sections.steps import (
+    ApplicationStep,
+    CommandStep,
+    JarStep,
+    NotebookStep,
+    RestoreStep,
+    ScriptStep,
+    check_parameters,
+    steps_from,
+)
 
 __all__ = ["JobSection", "MetricSection"]
 
 MOST_REPEATS = 50
+_STEPS = list[NotebookStep | ScriptStep | ApplicationStep | CommandStep | RestoreStep | JarStep]
 
 
 class MetricSection(Section):
     """A metric that the job reports itself."""
 
-    source: Literal["notebook", "output"] = pydantic.Field(
-        ..., alias="from", description="`notebook`: a scrapbook or papermill record; `output`: its printed text."
+    source: Literal["notebook", "output", "file"] = pydantic.Field(
+        ...,
+        alias="from",
+        description="`notebook`: a scrapbook or papermill record; `output`: its printed text; `file`: the JSON file "
+        "that it writes to {run.metrics}.",
     )
-    name: str | None = pydantic.Field(None, description="With `from: notebook`: the record's name.")
+    name: str | None = pydantic.Field(None, description="With `from: notebook` or `file`: the record's name.")
     pattern: str | None = pydantic.Field(
         None, description="With `from: output`: a regular expression whose first group is the number; the last match."
     )
@@ -31,7 +44,7 @@ class MetricSection(Section):
 
     @pydantic.root_validator(skip_on_failure=True)
     def _fits_its_source(cls, values: dict[str, Any]) -> dict[str, Any]:
-        wanted, other = ("name", "pattern") if values["source"] == "notebook" else ("pattern", "name")
+        wanted, other = ("pattern", "name") if values["source"] == "output" else ("name", "pattern")
         if values.get(wanted) is None or values.get(other) is not None:
             raise ValueError(f"from: {values['source']} takes '{wanted}' and no '{other}'")
         if values.get("pattern") is not None:
@@ -45,9 +58,14 @@ class MetricSection(Section):
 
 
 class JobSection(Section):
-    """The notebook and how it is run."""
+    """The job: one notebook, or the steps of its stages."""
 
-    notebook: str = pydantic.Field(..., description="s3:// URI or local path of the notebook.", min_length=1)
+    notebook: str | None = pydantic.Field(
+        None, description="s3:// URI or local path of the notebook: the short form of a `run` of one.", min_length=1
+    )
+    prepare: _STEPS = pydantic.Field([], description="Steps before the measured ones; not measured.")
+    run: _STEPS = pydantic.Field([], description="The measured steps.")
+    cleanup: _STEPS = pydantic.Field([], description="Steps after them, also when one has failed; not measured.")
     parameters: dict[str, Any] = pydantic.Field(
         {},
         description="papermill parameters, JSON values. In texts `{run_id}` and `{component.setting}` are filled;"
@@ -86,21 +104,13 @@ class JobSection(Section):
         return length(value)
 
     @pydantic.validator("notebook")
-    def _place(cls, value: str) -> str:
-        if "://" in value and not re.match(S3_OBJECT, value):
+    def _place(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value and not re.match(S3_OBJECT, value):
             raise ValueError("is neither s3://bucket/key nor a local path")
         return value
 
-    @pydantic.validator("parameters")
-    def _json(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name, item in value.items():
-            if not re.fullmatch(NAME, name):
-                raise ValueError(f"'{name}' cannot be a parameter's name: it must be a Python name")
-            try:
-                canonical(item).encode()
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"'{name}' holds a value that JSON cannot say ({error}); quote it") from None
-        return value
+    _steps = pydantic.validator("prepare", "run", "cleanup", pre=True, allow_reuse=True)(steps_from)
+    _json = pydantic.validator("parameters", allow_reuse=True)(check_parameters)
 
     @pydantic.validator("metrics")
     def _own_names(cls, value: dict[str, MetricSection]) -> dict[str, MetricSection]:
@@ -110,3 +120,20 @@ class JobSection(Section):
             if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", name):
                 raise ValueError(f"'{name}' cannot be a metric's name: letters, digits, '.', '_' and '-'")
         return value
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _one_form(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values["notebook"] is not None and values["run"]:
+            raise ValueError(
+                "notebook and run both say what is measured: notebook is the short form of a run of one, so put it "
+                "there as '- notebook: ...', or take one out"
+            )
+        if values["notebook"] is None and not values["run"]:
+            raise ValueError("needs notebook, or run, the list of the steps that are measured")
+        return values
+
+    @property
+    def first_notebook(self) -> str:
+        """The first notebook that is measured; "" when none is."""
+        named = (item.notebook for item in self.run if isinstance(item, NotebookStep))
+        return self.notebook or next(named, "")

@@ -13,7 +13,7 @@ from servo_emr.domain.bounds import EnumBound, RangeBound, Value, text_of
 from servo_emr.domain.settings import Setting
 from servo_emr.domain.spark import SIZED
 from servo_emr.domain.spec import RunSpec
-from servo_emr.domain.targets import Parameter, Property, Target, parse_target
+from servo_emr.domain.targets import Parameter, Property, Referred, Target, parse_target
 from servo_emr.sections.base import Section
 
 __all__ = ["COMPONENT", "OwnSettings", "SettingSection", "check_settings", "settings_of"]
@@ -25,9 +25,10 @@ _SETTING = r"[a-z][a-z0-9_]*"
 class SettingSection(Section):
     """One setting: a range or some values, and the target that its value goes to."""
 
-    target: str = pydantic.Field(
-        ...,
-        description="Where its value goes; docs/configuration.md lists the targets.",
+    target: str | None = pydantic.Field(
+        None,
+        description="Where its value goes; docs/configuration.md lists the targets. Without it the value goes only "
+        "where `{component.setting}` refers to it, which something must.",
     )
     values: list[Any] | None = pydantic.Field(
         None,
@@ -48,8 +49,9 @@ class SettingSection(Section):
     )
 
     @pydantic.validator("target")
-    def _is_one(cls, value: str) -> str:
-        parse_target(value)
+    def _is_one(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_target(value)
         return value
 
     @pydantic.validator("values")
@@ -90,7 +92,7 @@ class SettingSection(Section):
         """The setting as the domain has it."""
         bound = _bound(self.__dict__)
         configured = bound.coerce(self.value)
-        target: Target = parse_target(self.target)
+        target: Target = Referred(f"{component}.{name}") if self.target is None else parse_target(self.target)
         return Setting(component, name, bound, configured, self.pinned, target, self.unit, self.format)
 
 
@@ -104,6 +106,14 @@ def _bound(values: dict[str, Any]) -> EnumBound | RangeBound:
 def settings_of(component: str, sections: dict[str, SettingSection]) -> list[Setting]:
     """The settings of a component as the domain has them."""
     return [section.to_domain(component, name) for name, section in sections.items()]
+
+
+def is_own(item: object, near: bool) -> bool:
+    """Whether what stands under an unknown key is a setting: it has a target, or else bounds, where its name is not
+    `near` to one that is known."""
+    if not isinstance(item, dict):
+        return False
+    return "target" in item or (not near and "value" in item and bool({"values", "min"} & set(item)))
 
 
 class OwnSettings(Section):
@@ -121,8 +131,7 @@ class OwnSettings(Section):
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
             item = values[key]
-            own = isinstance(item, SettingSection) or (isinstance(item, dict) and "target" in item)
-            if not own:
+            if not (isinstance(item, SettingSection) or is_own(item, bool(near))):
                 raise ValueError(f"unknown key '{key}': {hint} A setting of your own needs a target.")
             if not re.fullmatch(_SETTING, str(key)):
                 raise ValueError(f"'{key}' cannot be a setting's name: small letters, digits and '_'")
@@ -159,7 +168,7 @@ def check_settings(settings: list[Setting], spec: RunSpec) -> None:
                 setting.place.check(value, spec)
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
-        if setting.form != "{}" and not isinstance(setting.place, (Property, Parameter)):
+        if setting.form != "{}" and not isinstance(setting.place, (Property, Parameter, Referred)):
             raise ValueError(f"{place}: format is for properties and parameters, and there is none here")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,10 @@ from servo_emr.aws.door import Door, Patience
 from servo_emr.aws.ec2 import Ec2Target
 from servo_emr.config import EMRConfiguration
 from servo_emr.domain.spec import RunKey
+from servo_emr.importing import imported, read_source
+from servo_emr.importing.steps import command_line
+from servo_emr.notebook.evidence import NotebookEvidence
+from servo_emr.wiring import assemble
 from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import write_notebook
 from tests.support.servo import command
@@ -24,11 +31,35 @@ SUBNETS = ("subnet-0a1b2c3d", "subnet-0a1b2c3e")
 KEY = RunKey("s3://acme-servo/imported", "cafe0123", "20261120t101530-0123abcd")
 NAMES = ("pipeline.yml", "job_flow.json", "fleets.json", "batch.yaml", "statestore.yaml")
 
+SCRIPTS = {
+    "boot/updates.sh": "#!/bin/bash\necho updates",
+    "boot/tools.sh": "#!/bin/bash\necho tools",
+    "steps/install.sh": '#!/bin/bash\n[ "$1" = --all ]',
+    "steps/example.py": "print('an example')",
+}
+"""What the samples name in S3."""
+
+
+def seed(process: EmulatorProcess) -> None:
+    """Puts into the emulator's bucket what the samples name in S3."""
+    s3 = process.client("s3")
+    s3.create_bucket(Bucket="acme-servo")
+    for key, text in SCRIPTS.items():
+        s3.put_object(Bucket="acme-servo", Key=key, Body=text.encode())
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorProcess]:
     with EmulatorProcess("--no-execute", "--model", "a=600,b=0,c=0,d=0,w=0") as process:
-        process.client("s3").create_bucket(Bucket="acme-servo")
+        seed(process)
+        yield process
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[EmulatorProcess]:
+    """One that runs steps as processes."""
+    with EmulatorProcess("--model", "a=60,b=0,c=0,d=0,w=0") as process:
+        seed(process)
         yield process
 
 
@@ -47,7 +78,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, subnets: dict[str, str]) ->
         text = (SAMPLES / name).read_text()
         for sample, real in subnets.items():
             text = text.replace(sample, real)
-        (folder / name).write_text(text)
+        (folder / name).write_text(re.sub(r"sleep \d+", "sleep 0.1", text))
+    (folder / "job.sh").write_text('#!/bin/sh\necho "rate=$2"\n')
     write_notebook(folder / "job.ipynb", "print(web_cpu)", parameters="web_cpu = 0\nweb_mem = 0")
     return folder
 
@@ -147,9 +179,11 @@ def test_an_ansible_cluster_asks_for_what_its_file_says(folder: Path, results: d
     (action,) = source["bootstrap_actions"]
     script = {"Path": action["path"], "Args": action["args"]}
     assert new["BootstrapActions"][0] == {"Name": action["name"], "ScriptBootstrapAction": script}
-    said = {one["path"]: one for one in results["pipeline.yml"]["left"]}
-    assert (said["steps.0"]["line"], said["steps.0"]["value"]) == (32, "install tasks")
-    assert {"name", "user_info"} <= said.keys()
+    (step,) = results["pipeline.yml"]["servo_yaml"]["emr"]["job"]["run"]
+    script, *args = source["steps"][0]["step_args"]
+    assert step == {"name": "install tasks", "script": script, "args": args}
+    assert [(one["Name"], one["ActionOnFailure"]) for one in new["Steps"]] == [("install tasks", "TERMINATE_CLUSTER")]
+    assert {"name", "user_info"} <= {one["path"] for one in results["pipeline.yml"]["left"]}
 
 
 def test_the_predecessors_settings_metrics_and_types_are_carried(results: dict[str, dict[str, Any]]) -> None:
@@ -157,27 +191,87 @@ def test_the_predecessors_settings_metrics_and_types_are_carried(results: dict[s
     config = EMRConfiguration.parse_obj(batch)
     assert config.space.configured["web.cpu"] == 512
     spec = config.space.apply(config.to_spec(), {**config.space.configured, "web.mem": 150})
-    assert spec.job.parameter_values == {"web_cpu": 512, "web_mem": 150}
+    (step,) = spec.steps
+    assert (step.source, step.command[1:]) == ("./job.sh", ("--cpu", "512", "--mem", "150", "--timeout", "7200"))
     assert (spec.job.expected_s, spec.job.metrics[0].key, spec.job.metrics[0].unit) == (90.0, r"rate=(\d+)", "count")
     statestore = request(results["statestore.yaml"])["Instances"]["InstanceGroups"]
     assert [(g["InstanceRole"], g["InstanceType"], g["InstanceCount"]) for g in statestore] == [
         ("MASTER", "r5.xlarge", 1),
         ("CORE", "r5.xlarge", 2),
     ]
+    stages = EMRConfiguration.parse_obj(results["statestore.yaml"]["servo_yaml"]["emr"]).to_spec().steps
+    assert [(str(one.stage), one.name, one.measured) for one in stages] == [
+        ("prepare", "load", False),
+        ("run", "transform", True),
+        ("cleanup", "clean", False),
+    ]
     said = {one["path"]: one["line"] for one in results["statestore.yaml"]["left"]}
-    assert {
-        "emr.cluster_deploy_cmd": 5,
-        "emr.pre_steps.0": 8,
-        "emr.measure_steps.0": 12,
-        "emr.settings_map": 19,
-    }.items() <= said.items()
+    assert {"emr.cluster_deploy_cmd": 5, "emr.settings_map": 19}.items() <= said.items()
+
+
+def test_with_a_notebook_the_files_steps_prepare_it() -> None:
+    given = {"region": "us-east-1", "workspace": "s3://acme-servo/imported", "cluster.release_label": "emr-7.1.0"}
+    for name, steps in (("pipeline.yml", 1), ("job_flow.json", 1), ("batch.yaml", 0)):
+        _, draft = imported(read_source((SAMPLES / name).read_text()), given, "job.ipynb")
+        job = draft.emr["job"]
+        assert (job["notebook"], len(job.get("prepare", ())), job.get("run")) == ("job.ipynb", steps, None)
+    batch = EMRConfiguration.parse_obj(draft.emr)
+    spec = batch.space.apply(batch.to_spec(), {"web.cpu": "1024", "web.mem": 150})
+    assert spec.job.parameter_values == {"web_cpu": 1024, "web_mem": 150}
+
+
+@pytest.mark.parametrize(
+    ("line", "item"),
+    [
+        ("./job.sh --cpu {web.cpu} 'a b'", {"script": "./job.sh", "args": ["--cpu", "{web.cpu}", "a b"]}),
+        ("python3 -m job {web.cpu}", {"command": ["python3", "-m", "job", "{web.cpu}"]}),
+        ("./job.sh | tail -1", None),
+        ("./job.sh $HOME", None),
+        ("./job.sh '", None),
+        ("./job.sh {db.size}", None),
+    ],
+)
+def test_a_command_line_is_taken_apart_only_where_no_shell_is_needed(line: str, item: dict[str, Any] | None) -> None:
+    assert command_line(line, lambda name: f"{{{name}}}" if name == "web.cpu" else None) == item
+
+
+@pytest.mark.parametrize("name", ["pipeline.yml", "job_flow.json", "batch.yaml", "statestore.yaml"])
+async def test_the_four_samples_really_run(
+    running: EmulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    results: dict[str, dict[str, Any]],
+    name: str,
+) -> None:
+    for variable, value in running.env.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.chdir(folder)
+    emr = copy.deepcopy(results[name]["servo_yaml"]["emr"])
+    emr["cluster"].pop("subnet_ids", None)  # those are of the other emulator's account
+    live = assemble(EMRConfiguration.parse_obj(emr), print)
+    spec = live.space.apply(live.config.to_spec(), live.space.configured)
+    key = RunKey(KEY.workspace_uri, "cafe0123", f"20261120t101530-{NAMES.index(name):08x}")
+    package = await live.packer.pack(spec, key)
+    for file, body in package.files.items():
+        await live.workspace.put(key.run_id, file, body)
+    handle = await live.target.submit(spec, key)
+    look = await live.target.observe(handle)
+    async with asyncio.timeout(250):
+        while not look.state.terminal:
+            running.advance(60)
+            look = await live.target.observe(handle)
+    assert [(one.name, str(one.state)) for one in look.steps] == [(one.name, "completed") for one in spec.steps]
+    assert look.cause_code == "ALL_STEPS_COMPLETED"
+    if name == "batch.yaml":
+        evidence = await NotebookEvidence(live.workspace).collect(key.run_id, spec, ["rate"])
+        assert evidence.metrics == {"rate": 512.0}
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_what_was_imported_is_planned_and_run(
     emulator: EmulatorProcess, target: Ec2Target, folder: Path, results: dict[str, dict[str, Any]], name: str
 ) -> None:
-    """The steps are those of a notebook, whose process this emulator does not start: its durations are the model's."""
+    """The steps' processes are not started by this emulator: durations are the model's."""
     emr = results[name]["servo_yaml"]["emr"]
     (folder / "servo.yaml").write_text(yaml.safe_dump(results[name]["servo_yaml"]))
     planned = command("servo-emr", "plan", "-o", "json", folder=folder, environment=emulator.env)
@@ -191,7 +285,7 @@ async def test_what_was_imported_is_planned_and_run(
     emulator.advance(7200)
     look = await target.observe(handle)
     assert look.state.terminal
-    assert [str(step.state) for step in look.steps] == ["completed"]
+    assert {str(step.state) for step in look.steps} == {"completed"}
     usage = await target.usage(handle)
     asked = {t for group in spec.groups for t in group.inst_types}
     assert {row.inst_type for row in usage.rows} <= asked

@@ -128,7 +128,7 @@ def test_an_absent_job_is_named(cluster: Cluster) -> None:
 def test_a_bootstrap_action_without_its_files_fails_and_says_what_is_missing(cluster: Cluster) -> None:
     ended = cluster.runner.script(f"{cluster.prefix}/bootstrap.sh", f"s3://{cluster.bucket}/elsewhere/")
     assert ended.status == 1
-    assert f"cannot copy s3://{cluster.bucket}/elsewhere/constraints.txt" in ended.err
+    assert f"there is no s3://{cluster.bucket}/elsewhere/constraints.txt" in ended.err
 
 
 def test_a_bootstrap_action_installs_from_the_wheels_alone_when_they_are_given(cluster: Cluster) -> None:

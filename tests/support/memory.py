@@ -12,7 +12,7 @@ from servo_emr.domain.errors import Conflict, OperatorError, Reason, RunError, T
 from servo_emr.domain.ports import Document
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.schemas import readable
-from servo_emr.domain.spec import is_run_id
+from servo_emr.domain.spec import is_artefact, is_run_id
 
 __all__ = ["MemoryWorkspace"]
 
@@ -147,6 +147,6 @@ def _record_key(run_id: str) -> str:
 
 
 def _artefact_key(run_id: str, name: str) -> str:
-    if not is_run_id(run_id) or "/" in name or name in ("", ".", ".."):
+    if not is_run_id(run_id) or not is_artefact(name):
         raise ValueError(f"{run_id!r}/{name!r} cannot be a key of the workspace")
     return f"runs/{run_id}/{name}"

@@ -57,7 +57,8 @@ def test_every_member_of_the_services_model_has_a_key_or_a_reason_and_none_has_b
 
 
 def test_what_has_a_key_is_what_the_requests_hold() -> None:
-    held = {*paths(request(WHOLE)), *paths(request(FLEETS))}
+    jar = {"jar": "s3://acme-servo/a.jar", "args": ["x"], "main_class": "a.B", "properties": {"p": 1}}
+    held = {*paths(request(WHOLE)), *paths(request(FLEETS)), *paths(request({**FLEETS, "job": {"run": [jar]}}))}
     assert held == set(KEYS)
 
 

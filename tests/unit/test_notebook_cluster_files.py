@@ -18,7 +18,15 @@ from servo_emr.notebook.step import artefacts, check_notebook
 PACKAGE = Path(servo_emr.__file__).parent
 CLUSTER = PACKAGE / "notebook" / "cluster"
 PYTHON_FILES = sorted(CLUSTER.glob("*.py"))
-ALLOWED = {"papermill", "boto3", "botocore", "servo_emr_child", "servo_emr_outputs", "servo_emr_processes"}
+ALLOWED = {
+    "papermill",
+    "boto3",
+    "botocore",
+    "servo_emr_child",
+    "servo_emr_outputs",
+    "servo_emr_processes",
+    "servo_emr_job",
+}
 ALLOWED |= {"jupyter_client", "zmq"}  # papermill runs its kernels with them, and the pins hold them
 PINS = [line for line in artefacts()["constraints.txt"].decode().splitlines() if line and not line.startswith("#")]
 DEMO = PACKAGE / "demo"

@@ -70,7 +70,8 @@ def test_the_job_document_names_every_place_under_the_runs_folder() -> None:
 def test_everything_that_step_and_bootstrap_action_use_is_shipped() -> None:
     shipped = artefacts()
     assert set(shipped) == {
-        "run_notebook.py", "servo_emr_child.py", "servo_emr_outputs.py", "servo_emr_processes.py",
+        "run_notebook.py", "run_command.py", "servo_emr_job.py", "servo_emr_child.py", "servo_emr_outputs.py",
+            "servo_emr_processes.py",
         "bootstrap.sh", "constraints.txt",
     }  # fmt: skip
     copied = shipped["bootstrap.sh"].decode()

@@ -26,7 +26,7 @@ LEAST = Facts(
 )
 MOST = replace(
     LEAST,
-    notebook="s3://acme-notebooks/a/etl.ipynb",
+    programs=("s3://acme-notebooks/a/etl.ipynb",),
     log_uri="s3://acme-logs/emr/",
     wheels="s3://acme-servo/wheels",
     bootstrap=("s3://acme-servo/certificates.sh",),
@@ -159,7 +159,7 @@ def test_objects_are_read_and_written_only_where_the_configuration_says() -> Non
 
 
 def test_what_a_pattern_fits_already_is_not_said_again_and_a_whole_bucket_has_no_condition() -> None:
-    nested = replace(LEAST, log_uri="s3://acme-servo/nightly/logs", notebook="s3://acme-servo/nightly/job.ipynb")
+    nested = replace(LEAST, log_uri="s3://acme-servo/nightly/logs", programs=("s3://acme-servo/nightly/job.ipynb",))
     assert statement(servo_policy(nested), "Read")["Resource"] == ["arn:aws:s3:::acme-servo/nightly/*"]
     assert listed(servo_policy(nested)) == {"arn:aws:s3:::acme-servo": ["nightly", "nightly/*"]}
     beside = replace(LEAST, log_uri="s3://acme-servo/nightly-logs")
@@ -172,7 +172,7 @@ def test_what_a_pattern_fits_already_is_not_said_again_and_a_whole_bucket_has_no
 
 
 def test_a_key_with_a_wildcard_in_its_name_is_that_key() -> None:
-    document = servo_policy(replace(LEAST, notebook="s3://acme-notebooks/what?*$.ipynb"))
+    document = servo_policy(replace(LEAST, programs=("s3://acme-notebooks/what?*$.ipynb",)))
     assert statement(document, "Read")["Resource"][0] == "arn:aws:s3:::acme-notebooks/what${?}${*}${$}.ipynb"
 
 
@@ -188,7 +188,9 @@ def test_only_what_the_configuration_uses_is_granted() -> None:
 def test_a_node_writes_results_and_logs_but_nothing_that_another_run_would_execute() -> None:
     document = nodes_policy(MOST)
     assert statement(document, "WriteResults")["Resource"] == [
+        "arn:aws:s3:::acme-servo/nightly/runs/*/metrics*.json",
         "arn:aws:s3:::acme-servo/nightly/runs/*/output*.ipynb",
+        "arn:aws:s3:::acme-servo/nightly/runs/*/output*.txt",
         "arn:aws:s3:::acme-servo/nightly/runs/*/progress*.json",
         "arn:aws:s3:::acme-servo/nightly/runs/*/result*.json",
     ]

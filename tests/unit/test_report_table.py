@@ -133,3 +133,18 @@ def test_every_column_is_in_the_documentation_with_what_it_means() -> None:
     page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `([a-z0-9_]+)` \| (.+) \|$", page, re.MULTILINE)
     assert told == list(COLUMNS.items())
+
+
+def test_of_a_fleet_nodes_are_counted_and_not_its_units() -> None:
+    types = [{"inst_type": "c5.2xlarge", "weight": 2}]
+    fleet = {"role": "core", "inst_type": "c5.2xlarge", "count": 5, "fleet": {"types": types}}
+    primary = {"role": "primary", "inst_type": "m5.xlarge", "count": 1, "fleet": {"types": []}}
+    record = ended(Reason.SUCCESS, spec={**plain(SPEC), "groups": [primary, fleet]})
+    assert (row(record)["nodes"], row(record)["cluster"]) == (4, "m5.xlarge + 3 x c5.2xlarge")
+    rows_of = [
+        *({"role": "core", "timeline": {"created": 1.0}} for _ in range(4)),
+        {"role": "core", "timeline": {"created": None}},
+        {"role": "primary", "timeline": {"created": 1.0}},
+    ]
+    were = row(replace(record, details={"instances": rows_of}))
+    assert (were["nodes"], were["cluster"]) == (5, "m5.xlarge + 4 x c5.2xlarge")

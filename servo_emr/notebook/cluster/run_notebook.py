@@ -11,7 +11,7 @@ result.json, and kills what is left. Papermill runs in a child with a session of
 leaks, and dies with what it runs; the two talk over pipes.
 
 Exit status: 0 only after result.json says "succeeded"; 1 failed or error; 2 no usable job.json; 3 result.json could
-not be written; 124 time limit; 128 + n stopped by signal n.
+not be written; 4 left out, because the step before did not succeed; 124 time limit; 128 + n stopped by signal n.
 """
 
 from __future__ import annotations
@@ -26,91 +26,23 @@ import sys
 import threading
 import time
 import uuid
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, Dict
 
 sys.path.append(sys.prefix)  # spark-submit fetches this file alone: the others are beside the environment
 import servo_emr_child  # type: ignore[import-not-found]
+from servo_emr_job import (  # type: ignore[import-not-found]
+    SCHEMA,
+    JobUnusable,
+    Message,
+    Store,
+    listen_for_signals,
+    load_job,
+    not_before,
+    utc_now,
+)
 from servo_emr_processes import MARK, adopt_orphans, kill_all, say  # type: ignore[import-not-found]
 
-SCHEMA = 1
 FIELDS = ("run_id", "input", "output", "result", "progress", "parameters", "kernel", "timeout_s")
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PROGRESS_EVERY_S = 10.0
-
-Message = Dict[str, Any]
-
-
-class JobUnusable(Exception):
-    """job.json cannot be read or lacks something, so that there is no place for a result either."""
-
-
-def utc_now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class Store:
-    """Reads and writes whole objects, by s3:// URI or local path."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._client: Any = None
-
-    def _s3(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                import boto3
-                from botocore.config import Config
-
-                # Bounded, because at the time limit the kernel lives on until result.json is written.
-                retries: Any = {"mode": "standard", "max_attempts": 4}
-                self._client = boto3.client("s3", config=Config(connect_timeout=5, read_timeout=15, retries=retries))
-            return self._client
-
-    def read(self, uri: str) -> bytes:
-        if uri.startswith("s3://"):
-            bucket, _, key = uri[5:].partition("/")
-            body: bytes = self._s3().get_object(Bucket=bucket, Key=key)["Body"].read()
-            return body
-        return Path(uri).read_bytes()
-
-    def write(self, uri: str, document: Message) -> None:
-        body = json.dumps(document).encode("ascii")
-        if uri.startswith("s3://"):
-            bucket, _, key = uri[5:].partition("/")
-            self._s3().put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
-            return
-        part = Path(uri + ".part")
-        part.write_bytes(body)
-        part.replace(uri)
-
-
-def load_job(store: Store, uri: str) -> Message:
-    """The checked job.json."""
-    try:
-        job = json.loads(store.read(uri).decode("utf-8"))
-    except Exception as error:
-        raise JobUnusable(f"cannot read the job {uri}: {error}") from error
-    if not isinstance(job, dict) or job.get("schema") != SCHEMA:
-        raise JobUnusable(f"{uri} is not a job of schema {SCHEMA}")
-    missing = [name for name in FIELDS if name not in job]
-    if missing:
-        raise JobUnusable(f"{uri} lacks {', '.join(missing)}")
-    limit = job["timeout_s"]
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < threading.TIMEOUT_MAX:
-        raise JobUnusable(f"{uri}: timeout_s is {limit!r}, it must be a number of seconds above 0")
-    return job
-
-
-def listen_for_signals() -> int:
-    """From here on a signal to stop is a byte in the pipe that is returned, whatever the main thread is doing."""
-    wake, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write)
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)
-    return wake
 
 
 class Supervisor:
@@ -245,10 +177,14 @@ def main(arguments: list[str]) -> int:
         return 2
     wake, store = listen_for_signals(), Store()
     try:
-        job = load_job(store, arguments[0])
+        job = load_job(store, arguments[0], FIELDS)
     except JobUnusable as error:
         say(error)
         return 2
+    why = not_before(job, store)
+    if why:
+        say(f"left out: {why}")
+        return 4
     return Supervisor(job, store, wake).run()
 
 

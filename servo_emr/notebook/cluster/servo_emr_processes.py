@@ -1,7 +1,7 @@
 """Finds and kills the processes that a notebook run has started. Linux; Python 3.7 to 3.12.
 
-Copied to the cluster with run_notebook.py. Knows nothing of notebooks: descendants, groups, and a mark in the
-environment by which those are found that have left both.
+Copied to the cluster with run_notebook.py and run_command.py. Knows nothing of notebooks: descendants, groups, and a
+mark in the environment by which those are found that have left both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MARK = "SERVO_EMR_NOTEBOOK_MARK"
 
 
 def say(text: object) -> None:
-    print(f"run_notebook: {text}", file=sys.stderr, flush=True)
+    print(f"{Path(sys.argv[0]).stem}: {text}", file=sys.stderr, flush=True)
 
 
 def adopt_orphans() -> None:

@@ -1,0 +1,87 @@
+"""The steps of other tools' definitions -> the stages of `emr.job`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from servo_emr.importing.draft import Draft
+
+__all__ = ["command_line", "from_jar_steps", "from_scripts"]
+
+_ENDS = ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW")
+_SHELL = set(";|&<>$`*?~#\n")
+_REFERENCE = re.compile(r"\{([^{}]*)\}")
+
+
+def from_jar_steps(
+    steps: Sequence[Mapping[str, Any]], stage: str, where: str, draft: Draft, tidied: bool = False
+) -> None:
+    """Steps in EMR's own words, as they are. Where clean-up follows (`tidied`) EMR has to go on after a failure."""
+    found = []
+    for number, step in enumerate(steps):
+        jar = step["HadoopJarStep"]
+        item = {
+            "name": step.get("Name"),
+            "jar": jar["Jar"],
+            "args": [str(word) for word in jar.get("Args", ())],
+            "main_class": jar.get("MainClass"),
+            "properties": {one["Key"]: one.get("Value", "") for one in jar.get("Properties", ())},
+            "action_on_failure": step.get("ActionOnFailure"),
+        }
+        if tidied and item["action_on_failure"] not in (None, "CONTINUE"):
+            why = "it would keep the clean-up from running; a step that fails ends the job all the same"
+            draft.leave(f"{where}.{number}.ActionOnFailure", item.pop("action_on_failure"), why)
+        found.append({key: value for key, value in item.items() if value not in (None, "", [], {})})
+        if "StepMonitoringConfiguration" in step:
+            why = "logs go to cluster.log_uri, where failures are explained from"
+            draft.leave(f"{where}.{number}.StepMonitoringConfiguration", "...", why)
+    draft.put(f"job.{stage}", found)
+
+
+def from_scripts(steps: Sequence[Mapping[str, Any]], stage: str, where: str, draft: Draft) -> None:
+    """Steps of type script: the first word of step_args is the script."""
+    found = []
+    for number, step in enumerate(steps):
+        place, words = f"{where}.{number}", [str(word) for word in step.get("step_args") or ()]
+        if step.get("type") != "script" or not words:
+            draft.leave(place, step.get("name", ""), f"a step of type {step.get('type')} has no kind here: script has")
+            continue
+        item: dict[str, Any] = {"name": step["name"]} if step.get("name") else {}
+        item["script"] = words[0]
+        if words[1:]:
+            item["args"] = words[1:]
+        found.append(item)
+        action = str(step.get("action_on_failure", "TERMINATE_JOB_FLOW"))
+        if action not in _ENDS:
+            draft.leave(f"{place}.action_on_failure", action, "a step that fails ends the run: nothing is measured")
+    draft.put(f"job.{stage}", found)
+
+
+def command_line(text: str, known: Callable[[str], str | None]) -> dict[str, Any] | None:
+    """A step that runs a shell's command line without a shell; None where only a shell could.
+
+    Args:
+        known: what a name in braces becomes; None: it is nothing that there is here.
+    """
+    plain = _REFERENCE.sub("", text)
+    if _SHELL & set(plain):
+        return None
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return None
+    if not words:
+        return None
+    filled = []
+    for word in words:
+        unknown = [name for name in _REFERENCE.findall(word) if known(name) is None]
+        if unknown:
+            return None
+        filled.append(_REFERENCE.sub(lambda match: str(known(match[1])), word))
+    program, *args = filled
+    if "/" in program and not program.startswith("/"):
+        return {"script": program, "args": args} if args else {"script": program}
+    return {"command": filled}

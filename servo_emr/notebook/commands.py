@@ -1,0 +1,59 @@
+"""What a command's result says became of it, as the failure that it is: of a script, an application, any program."""
+
+from __future__ import annotations
+
+import signal
+
+from servo_emr.domain.errors import Reason, RunError, failure
+from servo_emr.domain.spec import Kind, Step
+from servo_emr.notebook.results import Result, ResultStatus
+
+__all__ = ["command_problem"]
+
+
+def command_problem(step: Step, result: Result) -> RunError | None:
+    """What speaks against the success of a command whose result was read; None when nothing does."""
+    if result.succeeded:
+        return None
+    if result.status is ResultStatus.TIMEOUT:
+        limit = "its timeout" if step.timeout_s is not None else "emr.job.timeout"
+        return failure(
+            Reason.JOB_TIMEOUT,
+            f"{step.name} passed {limit} and was ended on the cluster.",
+            remedy="Raise the limit in servo.yaml, or leave such small clusters out.",
+            public="a step passed its time limit",
+        )
+    if result.status is ResultStatus.TERMINATED:
+        return failure(Reason.INTERRUPTED, f"{step.name} was terminated from outside.", public="terminated")
+    if result.exit_status == -signal.SIGKILL:
+        return failure(
+            Reason.OUT_OF_MEMORY,
+            f"{step.name} was killed: on a cluster that is most often a lack of memory.",
+            remedy="Try primary nodes with more memory; the step's logs say more.",
+            public="a step was killed",
+        )
+    if result.status is ResultStatus.FAILED:
+        return failure(
+            Reason.STEP_FAILED,
+            f"{step.name} ended with {result.evalue}.",
+            remedy="Its logs say why.",
+            public=f"a step ended with {_how(result.exit_status)}",
+        )
+    if step.kind is Kind.RESTORE:
+        return failure(
+            Reason.STEP_FAILED,
+            f"{step.name}: nothing could be restored from {', '.join(step.reads)}: {result.evalue}.",
+            remedy="Correct restore in servo.yaml, or put there what the job reads.",
+            public="nothing was restored",
+        )
+    return failure(
+        Reason.STEP_FAILED,
+        f"{step.name} could not be run: {result.ename}: {result.evalue}",
+        public="a step could not be run",
+    )
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return "an unknown status"
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

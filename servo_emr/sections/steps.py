@@ -1,0 +1,237 @@
+"""What may stand in `job.prepare`, `job.run` and `job.cleanup`: one model for each kind of step, known by its key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, ClassVar
+
+import pydantic
+import servo
+
+from servo_emr.domain.bounds import text_of
+from servo_emr.domain.spec import Kind, canonical
+from servo_emr.sections.base import NAME, S3_OBJECT, S3_URI, Section, length, word
+
+__all__ = [
+    "ApplicationStep",
+    "CommandStep",
+    "JarStep",
+    "NotebookStep",
+    "RestoreStep",
+    "ScriptStep",
+    "StepSection",
+    "check_parameters",
+    "steps_from",
+]
+
+_SHELLS = re.compile(r"(.*/)?(ba|da|k|z)?sh")
+_ACTIONS = ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW", "CANCEL_AND_WAIT", "CONTINUE")
+
+
+def check_parameters(value: dict[str, Any]) -> dict[str, Any]:
+    """A notebook's parameters: Python names, and values that JSON can say."""
+    for name, item in value.items():
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"'{name}' cannot be a parameter's name: it must be a Python name")
+        try:
+            canonical(item).encode()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"'{name}' holds a value that JSON cannot say ({error}); quote it") from None
+    return value
+
+
+def _place(value: str) -> str:
+    if "://" in value and not re.match(S3_OBJECT, value):
+        raise ValueError("is neither s3://bucket/key nor a local path")
+    if value.endswith("/"):
+        raise ValueError("is a folder: name the file")
+    return value
+
+
+def _program(value: str) -> str:
+    if value.endswith((".ipynb", ".json", ".txt")):
+        raise ValueError("is no program; a notebook has the key 'notebook'")
+    return _place(value)
+
+
+def _words(value: object) -> list[str]:
+    """Words of a command line: numbers and truth values are written as texts."""
+    if not isinstance(value, list):
+        raise ValueError("must be a list, one word an item: no shell takes a line apart")
+    words = [text_of(item) for item in value]
+    if any("\0" in item for item in words):
+        raise ValueError("holds a NUL character, which no command line can")
+    return words
+
+
+def _no_shell_code(words: list[str]) -> list[str]:
+    """A reference in the code of a shell would have to be escaped for it; as an argument it needs no escaping."""
+    for shell, option, code in zip(words, words[1:], words[2:], strict=False):
+        inside = re.search(r"\{[a-z][a-z0-9_-]*\.[a-z][a-z0-9_]*\}|\{run_id\}", code)
+        if _SHELLS.fullmatch(shell) and re.fullmatch(r"-[a-z]*c", option) and inside:
+            raise ValueError(
+                f"{inside[0]} stands in the code of a shell, where no escaping is sure: give it as an argument of its "
+                f'own behind the code, and use "$1" there: [{shell}, {option}, \'echo "$1"\', {shell}, '
+                f"'{inside[0]}']"
+            )
+    return words
+
+
+class StepSection(Section):
+    """What every kind of step has."""
+
+    kind: ClassVar[Kind]
+    name: str | None = pydantic.Field(None, description="For people; EMR shows it.", min_length=1, max_length=200)
+    timeout: servo.Duration | None = pydantic.Field(
+        None, description="The step's own time limit; without it job.timeout holds."
+    )
+
+    @pydantic.validator("timeout", pre=True)
+    def _positive(cls, value: object) -> servo.Duration | None:
+        return None if value is None else length(value)
+
+    @property
+    def title(self) -> str:
+        """The step's name for people."""
+        return self.name or self._named()
+
+    def _named(self) -> str:
+        return str(getattr(self, self.kind)).rstrip("/").rpartition("/")[2][:200] or str(self.kind)
+
+
+class NotebookStep(StepSection):
+    """A notebook, run by papermill."""
+
+    kind: ClassVar[Kind] = Kind.NOTEBOOK
+    notebook: str = pydantic.Field(..., description="s3:// URI or local path of the notebook.", min_length=1)
+    parameters: dict[str, Any] = pydantic.Field({}, description="papermill parameters of this notebook.")
+    kernel: str | None = pydantic.Field(None, description="Its kernel; job.kernel without.", regex=r"^[\w.-]+$")
+
+    _known_place = pydantic.validator("notebook", allow_reuse=True)(_place)
+    _json = pydantic.validator("parameters", allow_reuse=True)(check_parameters)
+
+
+class _WithWords(StepSection):
+    args: list[str] = pydantic.Field([], description="Its arguments, one an item.")
+
+    _as_words = pydantic.validator("args", pre=True, allow_reuse=True)(_words)
+    _plain_code = pydantic.validator("args", allow_reuse=True)(_no_shell_code)
+
+
+class ScriptStep(_WithWords):
+    """A script, run by what its first line names, else by bash."""
+
+    kind: ClassVar[Kind] = Kind.SCRIPT
+    script: str = pydantic.Field(..., description="s3:// URI or local path of the script.", min_length=1)
+
+    _known_place = pydantic.validator("script", allow_reuse=True)(_program)
+
+
+class ApplicationStep(_WithWords):
+    """An application, run by spark-submit in client mode."""
+
+    kind: ClassVar[Kind] = Kind.APPLICATION
+    application: str = pydantic.Field(..., description="s3:// URI or local path of the .py or .jar.", min_length=1)
+    main_class: str | None = pydantic.Field(None, description="Of a jar.", regex=r"^[\w.$]+$")
+    conf: dict[str, Any] = pydantic.Field({}, description="Spark properties of this application.")
+    py_files: list[pydantic.constr(regex=S3_OBJECT)] = pydantic.Field(  # type: ignore[valid-type]
+        [], description="s3:// URIs of further Python files."
+    )
+    jars: list[pydantic.constr(regex=S3_OBJECT)] = pydantic.Field(  # type: ignore[valid-type]
+        [], description="s3:// URIs of further jars."
+    )
+
+    _known_place = pydantic.validator("application", allow_reuse=True)(_program)
+
+    @pydantic.validator("conf")
+    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return {name: text_of(item) for name, item in value.items()}
+
+
+class CommandStep(StepSection):
+    """A command of the primary node, word by word."""
+
+    kind: ClassVar[Kind] = Kind.COMMAND
+    command: list[str] = pydantic.Field(..., description="The program and its arguments, one an item.", min_items=1)
+
+    _as_words = pydantic.validator("command", pre=True, allow_reuse=True)(_words)
+    _plain_code = pydantic.validator("command", allow_reuse=True)(_no_shell_code)
+
+    def _named(self) -> str:
+        return self.command[0].rpartition("/")[2][:200] or "command"
+
+
+class RestoreStep(StepSection):
+    """A copy of an S3 prefix into the run's own folder."""
+
+    kind: ClassVar[Kind] = Kind.RESTORE
+    restore: str = pydantic.Field(..., description="s3:// prefix that is copied.", regex=S3_URI)
+    into: str | None = pydantic.Field(
+        None, description="The folder below {run.inputs} that it is copied into.", regex=r"^[A-Za-z0-9][\w.-]*$"
+    )
+
+    def _named(self) -> str:
+        return f"restore {self.into}" if self.into else "restore"
+
+
+class JarStep(_WithWords):
+    """A step in EMR's own words, given to it as it is."""
+
+    kind: ClassVar[Kind] = Kind.JAR
+    jar: str = pydantic.Field(..., description="The jar: command-runner.jar, or a URI.", regex=r"^[^\s]+$")
+    main_class: str | None = pydantic.Field(None, description="The class whose main is run.", min_length=1)
+    properties: dict[str, Any] = pydantic.Field({}, description="Java properties.")
+    action_on_failure: word(*_ACTIONS) | None = pydantic.Field(  # type: ignore[valid-type]
+        None, description="EMR's ActionOnFailure."
+    )
+
+    @pydantic.validator("properties")
+    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return {name: text_of(item) for name, item in value.items()}
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _is_taken(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values["jar"] == "command-runner.jar" and not values["args"]:
+            raise ValueError("command-runner.jar needs args: the command to run")
+        if values.get("timeout") is not None:
+            raise ValueError("timeout: nothing of ours runs a jar, so nothing holds its time limit; job.timeout does")
+        return values
+
+
+_MODELS: dict[str, type[StepSection]] = {
+    str(model.kind): model for model in (NotebookStep, ScriptStep, ApplicationStep, CommandStep, RestoreStep, JarStep)
+}
+
+
+def steps_from(value: object) -> object:
+    """Each item of a stage as the model of its kind.
+
+    Raises:
+        ValueError: an item is of no kind, or of two.
+    """
+    if not isinstance(value, list):
+        raise ValueError("must be a list of steps")
+    found = []
+    for number, item in enumerate(value):
+        if isinstance(item, StepSection):
+            found.append(item)
+            continue
+        kinds = [kind for kind in _MODELS if isinstance(item, dict) and kind in item]
+        if len(kinds) != 1:
+            near = [difflib.get_close_matches(str(key), _MODELS, 1) for key in item] if isinstance(item, dict) else []
+            hint = next((f"; did you mean '{names[0]}'?" for names in near if names), "")
+            two = f"is both {kinds[0]} and {kinds[1]}" if kinds else f"is no step: it needs one of {', '.join(_MODELS)}"
+            raise ValueError(f"item {number} {two}{hint}")
+        try:
+            found.append(_MODELS[kinds[0]].validate(item))
+        except pydantic.ValidationError as error:
+            raise ValueError(f"item {number}: {_told(error)}") from None
+    return found
+
+
+def _told(error: pydantic.ValidationError) -> str:
+    return "; ".join(
+        f"{' -> '.join(str(part) for part in one['loc'] if part != '__root__')}: {one['msg']}".removeprefix(": ")
+        for one in error.errors()
+    )
