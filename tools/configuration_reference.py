@@ -18,20 +18,26 @@ from pydantic import BaseModel
 from servo_emr.config import EMRConfiguration
 from servo_emr.sections.base import INST_TYPE, S3_OBJECT, S3_URI, Section
 from servo_emr.sections.settings import SettingSection
+from servo_emr.sections.steps import STEP_MODELS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration-reference.md"
 HEAD = """\
 # Every key of servo.yaml
 
 Made from the models that read it, by `python tools/configuration_reference.py`. ROLE is `primary`, `core` or `task`,
-NAME and SETTING are names of yours, TYPE is an instance type, KIND a kind of volume, `[]` an item of a list. A key
-whose default is *none* does nothing while it is left out. A duration is a number of seconds or a text such as `90s`,
-`20m`, `2h`. How keys work together, and what is refused, is in [Configuration](configuration.md).
+STAGE is `prepare`, `run` or `cleanup`, NAME and SETTING are names of yours, TYPE is an instance type, KIND a kind of
+volume, `[]` an item of a list. A key whose default is *none* does nothing while it is left out. A duration is a number
+of seconds or a text such as `90s`, `20m`, `2h`. How keys work together, and what is refused, is in
+[Configuration](configuration.md).
 """
 _PATTERNS = {S3_URI: "s3:// URI", S3_OBJECT: "s3:// URI of an object", INST_TYPE: "instance type"}
 _ROLES = ("primary", "core", "task")
 _OWN = "emr.components.NAME.SETTING"
+_STAGES = ("prepare", "run", "cleanup")
+_STEP = "emr.job.STAGE[]."  # and the key that a step of that kind has
 _KEYED_BY = {"FleetTypeSection": ".TYPE", "PinnedPrice": ".TYPE", "PinnedStorage": ".KIND"}  # others by a name
+
+_LISTS_OF_STEPS = {("emr.job", stage) for stage in _STAGES}
 
 _Definitions = Mapping[str, Mapping[str, Any]]
 
@@ -60,9 +66,16 @@ def reference() -> str:
     parts = [HEAD, _section(["emr"], schema, definitions, places)]
     for name, paths in places.items():
         parts.append(_section(paths, definitions[name], definitions, places))
-    own = json.loads(SettingSection.schema_json())
-    parts.append(_section([_OWN], own, own.get("definitions", {}), {}))
+        if paths[0] == "emr.job":
+            parts += [_alone(f"{_STEP}{kind}", step) for kind, step in STEP_MODELS.items()]
+    parts.append(_alone(_OWN, SettingSection))
     return "\n".join(parts)
+
+
+def _alone(heading: str, model: type[Section]) -> str:
+    """The section of a model that no other's schema leads to."""
+    own = json.loads(model.schema_json())
+    return _section([heading], own, own.get("definitions", {}), {})
 
 
 def _places(schema: Mapping[str, Any], definitions: _Definitions) -> dict[str, list[str]]:
@@ -135,13 +148,17 @@ def _section(
             raise ValueError(f"{heading}.{key} has no description")
         cells = [
             f"`{key}`",
-            _type(field, places),
+            _steps() if (heading, key) in _LISTS_OF_STEPS else _type(field, places),
             _default(key in required, (model["title"], key) in filled, field),
             _unit(field),
             field["description"],
         ]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _steps() -> str:
+    return "list of steps: " + ", ".join(f"[{kind}](#{_anchor(_STEP + kind)})" for kind in STEP_MODELS)
 
 
 def _type(field: Mapping[str, Any], places: Mapping[str, list[str]]) -> str:

@@ -14,6 +14,7 @@ from servo_emr.domain.spec import Kind, canonical
 from servo_emr.sections.base import NAME, S3_OBJECT, S3_URI, Section, length, word
 
 __all__ = [
+    "STEP_MODELS",
     "ApplicationStep",
     "CommandStep",
     "JarStep",
@@ -199,9 +200,10 @@ class JarStep(_WithWords):
         return values
 
 
-_MODELS: dict[str, type[StepSection]] = {
+STEP_MODELS: dict[str, type[StepSection]] = {
     str(model.kind): model for model in (NotebookStep, ScriptStep, ApplicationStep, CommandStep, RestoreStep, JarStep)
 }
+"""The key that makes an item of a stage a step of a kind -> the model of that kind."""
 
 
 def steps_from(value: object) -> object:
@@ -217,14 +219,20 @@ def steps_from(value: object) -> object:
         if isinstance(item, StepSection):
             found.append(item)
             continue
-        kinds = [kind for kind in _MODELS if isinstance(item, dict) and kind in item]
+        kinds = [kind for kind in STEP_MODELS if isinstance(item, dict) and kind in item]
         if len(kinds) != 1:
-            near = [difflib.get_close_matches(str(key), _MODELS, 1) for key in item] if isinstance(item, dict) else []
+            near = (
+                [difflib.get_close_matches(str(key), STEP_MODELS, 1) for key in item] if isinstance(item, dict) else []
+            )
             hint = next((f"; did you mean '{names[0]}'?" for names in near if names), "")
-            two = f"is both {kinds[0]} and {kinds[1]}" if kinds else f"is no step: it needs one of {', '.join(_MODELS)}"
+            two = (
+                f"is both {kinds[0]} and {kinds[1]}"
+                if kinds
+                else f"is no step: it needs one of {', '.join(STEP_MODELS)}"
+            )
             raise ValueError(f"item {number} {two}{hint}")
         try:
-            found.append(_MODELS[kinds[0]].validate(item))
+            found.append(STEP_MODELS[kinds[0]].validate(item))
         except pydantic.ValidationError as error:
             raise ValueError(f"item {number}: {_told(error)}") from None
     return found

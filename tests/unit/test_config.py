@@ -290,6 +290,7 @@ def test_every_key_is_in_the_documentation() -> None:
     schema = EMRConfiguration.schema()
     keys = {key for model in (schema, *schema["definitions"].values()) for key in model.get("properties", ())}
     text = (ROOT / "docs" / "configuration-reference.md").read_text()
+    assert {"restore", "main_class", "prepare"} <= keys
     assert {key for key in keys if not re.search(rf"\b{key}\b", text)} == set()
     assert {"bid_price", "throughput_month", "live", "release_label", "values", "pattern"} <= keys
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,15 @@ NOW = 1_795_997_000.0
 """Some minutes after the last word of what was left."""
 
 
+def known(document: Any, written: Any) -> Any:
+    """A document without what `written` has no member for: later versions add members."""
+    if isinstance(document, Mapping) and isinstance(written, Mapping) and written:
+        return {name: known(value, written[name]) for name, value in document.items() if name in written}
+    if isinstance(document, list) and isinstance(written, list) and len(document) == len(written):
+        return [known(*pair) for pair in zip(document, written, strict=True)]
+    return document
+
+
 def upgraded(f: Front) -> dict[str, bytes]:
     """A world in which an earlier version's servo has just been killed; what it left, by key."""
     put_into(f.world.workspace, lease=False)
@@ -47,7 +56,7 @@ def upgraded(f: Front) -> dict[str, bytes]:
 def test_a_record_of_the_version_before_is_read_whole(run_id: str) -> None:
     written = records()[run_id]
     record = RunRecord.from_json(written)
-    assert {name: value for name, value in record.to_json().items() if name in written} == {**written, "schema": SCHEMA}
+    assert known(record.to_json(), written) == {**written, "schema": SCHEMA}
     assert record.verdict == (Verdict(DECIDED[run_id]) if run_id in DECIDED else None)
     assert spec_from_json(record.spec).cluster.release_label == "emr-7.1.0"
     assert run_id in page(record)
