@@ -90,6 +90,7 @@ def test_an_interrupted_or_damaged_environment_is_made_again(project: Path, deve
     assert imports(project)
 
 
+@pytest.mark.nightly
 def test_an_environment_that_moved_with_its_folder_is_made_again(
     project: Path, developer_home: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_an_environment_that_moved_with_its_folder_is_made_again(
     assert imports(moved)
 
 
+@pytest.mark.nightly
 def test_a_failed_installation_says_so_and_is_not_taken_for_a_finished_one(
     tmp_path: Path, developer_home: Path
 ) -> None:

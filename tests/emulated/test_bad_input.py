@@ -74,7 +74,8 @@ def error(done: CompletedProcess[str], status: int) -> str:
         (
             {"job.parameters": {"out": "{core.replica}"}},
             "servo.yaml: emr: job -> parameters -> out: {core.replica} refers to nothing; "
-            "did you mean {core.replicas}? known are {core.inst_type}, {core.replicas}, {primary.inst_type}, {run_id}",
+            "did you mean {core.replicas}? known are {core.inst_type}, {core.replicas}, "
+            "{primary.inst_type}, {run.metrics}, {run_id}",
         ),
         (
             {"job.metrics": {"cost": {"from": "notebook", "name": "x"}}},

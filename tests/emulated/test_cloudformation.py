@@ -181,6 +181,7 @@ def ran(account: Account, stack: dict[str, str], folder: Path, emulator: Emulato
     return record
 
 
+@pytest.mark.nightly
 def test_a_job_runs_with_what_the_stack_has_made(
     account: Account, stack: dict[str, str], folder: Path, emulator: EmulatorProcess, tmp_path: Path
 ) -> None:

@@ -20,8 +20,9 @@ from tests.support.notebooks import job_notebook
 from tests.support.servo import write_configuration
 
 RUN = "RUN"
-COMMANDS = typer.main.get_command(app)
-assert isinstance(COMMANDS, click.Group)
+GROUP = typer.main.get_command(app)
+assert isinstance(GROUP, click.Group)
+COMMANDS = {name: GROUP.get_command(click.Context(GROUP), name) for name in GROUP.list_commands(click.Context(GROUP))}
 
 
 def _records(document: Any) -> bool:
@@ -82,7 +83,7 @@ def with_json() -> list[str]:
     """The commands of which one can ask for JSON."""
     return [
         name
-        for name, command in COMMANDS.commands.items()
+        for name, command in COMMANDS.items()
         for option in command.params
         if "-o" in option.opts and isinstance(option.type, click.Choice) and "json" in option.type.choices
     ]
@@ -106,9 +107,9 @@ def test_json_is_one_document_and_nothing_else_and_comes_back(cli: Forked, run_i
         assert re.search(r"^run \S+: verified, \d+ s, \d+\.\d{4} USD so far$", done.stderr, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS.commands, None])
+@pytest.mark.parametrize("name", [*COMMANDS, None])
 def test_every_command_and_every_option_says_what_it_is_for(name: str | None) -> None:
-    command = COMMANDS if name is None else COMMANDS.commands[name]
+    command = GROUP if name is None else COMMANDS[name]
     assert command.help
     unsaid = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
     assert unsaid == []
@@ -126,7 +127,7 @@ def test_the_overview_leads_through_commands_that_there_are(cli: Forked) -> None
     assert bare.returncode == 0
     named = [line.split()[1] for line in bare.stdout.splitlines() if line.startswith("  servo-emr ")]
     assert named[0] == "demo"
-    assert set(named) <= set(COMMANDS.commands)
-    assert [name for name in COMMANDS.commands if f"\n  {name} " not in bare.stdout] == []
+    assert set(named) <= set(COMMANDS)
+    assert [name for name in COMMANDS if f"\n  {name} " not in bare.stdout] == []
     for section in ("First steps:", "Run:", "Look:", "Mend:"):
         assert f"\n{section}\n" in bare.stdout

@@ -45,6 +45,7 @@ def folders_below(keys: list[str]) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.nightly
 def test_every_form_of_reading_and_writing_s3_works_unmodified(runner: Runner, endpoint: Endpoint) -> None:
     bucket = endpoint.make_bucket()
     endpoint.s3.put_object(Bucket=bucket, Key="code/app.py", Body=FORMS.read_bytes())
@@ -81,6 +82,7 @@ def test_every_form_of_reading_and_writing_s3_works_unmodified(runner: Runner, e
     assert "".join(texts) == "one\ntwo\nthree\n"
 
 
+@pytest.mark.nightly
 def test_a_class_of_a_jar_in_s3_and_a_file_of_sql_run_as_they_are_sent(runner: Runner, endpoint: Endpoint) -> None:
     bucket = endpoint.make_bucket()
     jar = io.BytesIO()

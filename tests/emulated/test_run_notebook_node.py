@@ -97,6 +97,7 @@ def test_under_spark_submit_the_notebook_finds_the_steps_own_spark(cluster: Clus
     assert cluster.output.streams == "100 from-the-step local[2]\n"
 
 
+@pytest.mark.nightly
 def test_the_exit_status_of_a_failing_notebook_passes_through_spark_submit(cluster: Cluster) -> None:
     cluster.prepare("raise ValueError(text)", {"text": "no"})
     assert cluster.step("Spark").status == 1
@@ -131,6 +132,7 @@ def test_a_bootstrap_action_without_its_files_fails_and_says_what_is_missing(clu
     assert f"there is no s3://{cluster.bucket}/elsewhere/constraints.txt" in ended.err
 
 
+@pytest.mark.nightly
 def test_a_bootstrap_action_installs_from_the_wheels_alone_when_they_are_given(cluster: Cluster) -> None:
     cluster.put("constraints.txt", artefacts()["constraints.txt"].replace(b"\ntqdm==", b"\ntqdm==0.0.1."))
     try:

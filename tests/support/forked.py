@@ -6,6 +6,7 @@ request a line, and answers with what was shown.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import os
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -24,7 +27,7 @@ from typing import Any
 import click
 import typer.main
 
-__all__ = ["Forked"]
+__all__ = ["Forked", "forked"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,15 +58,24 @@ class Forked:
         answer = self._ask(words, None, environment)
         return CompletedProcess(list(words), answer["status"], answer["out"], answer["err"])
 
+    def elsewhere(self, folder: Path, environment: Mapping[str, str], *words: str) -> CompletedProcess[str]:
+        """A command in another folder, with this environment and no other."""
+        answer = self._asked({"words": words, "width": None, "folder": str(folder), "environment": {**environment}})
+        return CompletedProcess(list(words), answer["status"], answer["out"], answer["err"])
+
     def _ask(self, words: tuple[str, ...], width: int | None, environment: Mapping[str, str]) -> dict[str, Any]:
+        return self._asked(
+            {
+                "words": words,
+                "width": width,
+                "folder": str(self._folder),
+                "environment": {**self._environment, **environment},
+            }
+        )
+
+    def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {
-            "words": words,
-            "width": width,
-            "folder": str(self._folder),
-            "environment": {**self._environment, **environment},
-        }
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return dict(json.loads(self._process.stdout.readline()))
@@ -81,11 +93,30 @@ class Forked:
         self._process.stdout.close()
 
 
+_one: list[Forked] = []
+_busy = threading.Lock()
+
+
+def forked(folder: Path, environment: Mapping[str, str], *words: str) -> CompletedProcess[str] | None:
+    """A command by a server of this test process's own; None while that runs another."""
+    if not _busy.acquire(blocking=False):
+        return None
+    try:
+        if not _one:
+            _one.append(Forked(ROOT, {}).__enter__())
+            atexit.register(_one[0].__exit__, None, None, None)
+        return _one[0].elsewhere(folder, environment, *words)
+    finally:
+        _busy.release()
+
+
 def _answered(request: dict[str, Any]) -> dict[str, Any]:
     """Runs one command to its end."""
     if request["width"] is None:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            status = _ended(_forked(request, (os.open(os.devnull, os.O_RDONLY), out.fileno(), err.fileno())))
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            status = _ended(_forked(request, (nothing, out.fileno(), err.fileno())))
+            os.close(nothing)
             out.seek(0)
             err.seek(0)
             return {"status": status, "out": out.read().decode(), "err": err.read().decode()}
@@ -124,6 +155,9 @@ def _forked(request: dict[str, Any], streams: tuple[int, int, int]) -> int:
         run()
     except SystemExit as ended:
         status = int(ended.code or 0)
+    except BaseException:  # noqa: BLE001 - what a process of its own would show and return
+        traceback.print_exc()
+        status = 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

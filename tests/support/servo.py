@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tests.support.forked import forked
+
 __all__ = ["PATIENCE", "ServoRun", "command", "configuration", "until", "write_configuration"]
 
 PATIENCE = 120.0  # real seconds: a bound on a hang, no expectation
@@ -72,10 +74,13 @@ def command(
     program: str, *arguments: str, folder: Path, environment: Mapping[str, str], patience: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Runs `servo` or `servo-emr` to its end."""
+    whole = {**os.environ, **environment}
+    if program == "servo-emr" and (done := forked(folder, whole, *arguments)) is not None:
+        return done
     return subprocess.run(
         [_program(program), *arguments],
         cwd=folder,
-        env={**os.environ, **environment},
+        env=whole,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

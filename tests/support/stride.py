@@ -36,6 +36,9 @@ class StrideClock:
     def __init__(self, emulator: Driven, stride: float) -> None:
         self._emulator = emulator
         self.stride = stride
+        self.moves = threading.Event()
+        """While it is cleared, who sleeps goes on sleeping: for a minute of real time at most."""
+        self.moves.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="stride", daemon=True)
@@ -50,6 +53,7 @@ class StrideClock:
         now = self._emulator.now()
         if until is None or now >= until:
             return now
+        self.moves.wait(60.0)
         return self._emulator.advance(max(until - now, self.stride))
 
     def __enter__(self) -> StrideClock:

@@ -56,6 +56,7 @@ def test_the_guide_works_from_the_first_command_to_the_last(emulator: EmulatorPr
     assert "elasticmapreduce:RunJobFlow" in (tmp_path / "servo-policy.json").read_text()
 
 
+@pytest.mark.nightly
 def test_the_start_pages_dry_run_says_what_the_page_says(tmp_path: Path) -> None:
     demo, activate, dry_run = prepared("start.md", tmp_path)
     assert (demo, activate) == (Command("make demo"), Command("source .venv/bin/activate"))  # the demo's test: nightly

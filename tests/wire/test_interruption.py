@@ -94,6 +94,7 @@ def test_after_sigterm_the_same_is_measured_anew(stage: Stage, tmp_path: Path) -
     assert first["Status"]["StateChangeReason"]["Code"] == "USER_REQUEST"
 
 
+@pytest.mark.nightly
 def test_f28_sigterm_with_the_optimizer_gone_ends_the_cluster_and_the_next_start_verifies_it(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_f27_after_a_kill_the_same_cluster_is_measured(stage: Stage, tmp_path: P
     assert answer["metrics"]["cost"]["value"] == pytest.approx(record["cost"]["usd"], abs=0.0001)
 
 
+@pytest.mark.nightly
 def test_f31_a_command_that_is_asked_again_under_its_uid_gets_the_run_that_was_written_down_for_it(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_launch_whose_answer_is_lost_is_found_and_measured(stage: Stage, tmp_p
     assert answer["metrics"]["duration"]["value"] == pytest.approx(900.0, abs=0.01)
 
 
+@pytest.mark.nightly
 def test_a_launch_that_never_arrived_is_made_again_under_the_same_run_id(stage: Stage, tmp_path: Path) -> None:
     with stage.scene(tmp_path, "absent") as scene:
         stage.proxy.trap("before", named("RunJobFlow"), lambda call: None)

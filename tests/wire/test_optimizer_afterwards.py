@@ -59,6 +59,7 @@ def ended(status: Mapping[str, Any]) -> bool:
     return status["trial"] is None
 
 
+@pytest.mark.nightly
 def test_of_two_servos_on_one_application_one_drives_and_the_other_sleeps(stage: Theatre, tmp_path: Path) -> None:
     told = "another servo drives this application"
     second = tmp_path / "second" / "servo.log"

@@ -93,13 +93,23 @@ def test_a_servo_killed_in_a_run_gets_the_same_trial_under_another_uid_and_adopt
 def test_a_cancelled_trial_ends_its_cluster_and_is_not_asked_again(stage: Theatre, tmp_path: Path) -> None:
     with stage.play(tmp_path, "cancelled", "--runs", "2") as play:
         answers: list[int] = []
+        held: list[bool] = []
 
         def cancel(asked: Asked) -> bool:
             if asked.name == "MEASUREMENT progress" and not answers:
                 answers.append(play.optimizer.order("cancel").status_code)
             return False
 
-        play.relay.after = cancel
+        def hold(asked: Asked) -> bool:
+            """Nothing passes between the word and its effect: the job must not end by itself meanwhile."""
+            if asked.name == "MEASUREMENT progress" and answers and not held:
+                held.append(True)
+                stage.clock.moves.clear()
+            if asked.name == "HELLO":
+                stage.clock.moves.set()
+            return False
+
+        play.relay.before, play.relay.after = hold, cancel
         status = play.settled()
         cancelled, other = status["trials"]
         first, second = play.clusters()

@@ -102,6 +102,7 @@ def zone(talk: Callable[..., Conversation], account: Account) -> Conversation:
     return talk("zone", {"adjust": adjust({"core.replicas": 1}), "measure": measure()}, changes)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["step cancelled", "cluster terminated"])
 def test_a_run_that_a_person_ends_is_a_failure_of_the_environment(ended: Conversation, name: str) -> None:
     turn = ended[name]
@@ -111,18 +112,21 @@ def test_a_run_that_a_person_ends_is_a_failure_of_the_environment(ended: Convers
     assert float(turn.last_line["cost_usd"]) > 0
 
 
+@pytest.mark.nightly
 def test_a_cancelled_step_is_on_record_as_cancelled(ended: Conversation, account: Account) -> None:
     record = account.record("s3://acme-servo/ended", ended["step cancelled"].run_id)
     assert [step["state"] for step in record["steps"]] == ["cancelled"]
     assert (record["verdict"], record["state"]) == ("environment", "verified")
 
 
+@pytest.mark.nightly
 def test_a_terminated_cluster_is_on_record_with_emrs_own_words(ended: Conversation, account: Account) -> None:
     record = account.record("s3://acme-servo/ended", ended["cluster terminated"].run_id)
     assert record["cause"]["code"] == "USER_REQUEST"
     assert "USER_REQUEST" in record["message"]
 
 
+@pytest.mark.nightly
 def test_a_trial_that_passes_its_own_deadline_is_cut_short(ended: Conversation) -> None:
     turn = ended["deadline"]
     assert turn.outcome == ("failed", "deadline")

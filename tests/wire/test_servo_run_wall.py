@@ -29,6 +29,7 @@ def unprepared(tmp_path_factory: pytest.TempPathFactory, emulator: EmulatorProce
     return converse(tmp_path_factory.mktemp("unprepared"), emulator, account, {"run": measure()}, changes)
 
 
+@pytest.mark.nightly
 def test_a_job_beyond_its_time_limit_is_ended_on_the_cluster_and_never_tried_again(
     late: Conversation, account: Account
 ) -> None:
@@ -41,6 +42,7 @@ def test_a_job_beyond_its_time_limit_is_ended_on_the_cluster_and_never_tried_aga
     assert 3.0 <= float(turn.last_line["duration_s"]) < 300.0
 
 
+@pytest.mark.nightly
 def test_a_failed_bootstrap_action_is_a_failure_of_the_environment(unprepared: Conversation, account: Account) -> None:
     turn = unprepared["run"]
     assert turn.outcome == ("failed", "environment/bootstrap")
@@ -53,5 +55,6 @@ def test_a_failed_bootstrap_action_is_a_failure_of_the_environment(unprepared: C
     assert "emr.job.wheels" in record["remedy"]
 
 
+@pytest.mark.nightly
 def test_the_bucket_of_the_wheels_is_not_named_outside_the_account(unprepared: Conversation) -> None:
     assert "acme-wheels" not in "\n".join(body.text for body in unprepared.received)

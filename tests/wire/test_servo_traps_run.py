@@ -68,6 +68,7 @@ def test_what_makes_no_sense_is_answered_and_does_not_end_servo(stage: Stage, tm
         assert (scene.servo.starts, scene.clusters()) == (1, [])
 
 
+@pytest.mark.nightly
 def test_every_signal_that_servox_handles_ends_the_cluster_before_the_process(stage: Stage, tmp_path: Path) -> None:
     signals = [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1]
     with stage.scene(tmp_path, "signals") as scene:
