@@ -96,6 +96,7 @@ DEFAULTS = {
 }
 
 
+@pytest.mark.nightly
 def test_a_transient_cluster_runs_spark_on_s3_with_its_configurations_and_ends(
     emulator: EmulatorProcess, aws: Aws
 ) -> None:

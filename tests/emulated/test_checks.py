@@ -344,6 +344,7 @@ def test_a_cycle_whose_checks_fail_spends_nothing(emulator: EmulatorProcess, wor
     assert len(emulator.calls(operation="RunJobFlow")) == before
 
 
+@pytest.mark.nightly
 def test_servo_waits_for_what_fails_and_not_for_warnings(emulator: EmulatorProcess, world: Path) -> None:
     path = write_configuration(world, {"cluster.log_uri": None})
     path.write_text(path.read_text() + "checks: {progressive: false, verbose: true, wait: 2s, delay: 1s}\n")

@@ -120,6 +120,7 @@ def stat(path: Path) -> list[str]:
         return []
 
 
+@pytest.mark.nightly
 def test_hundreds_of_steps_leave_no_zombies_behind(runner: Runner) -> None:
     for _ in range(300):
         assert runner.run("true").status == 0

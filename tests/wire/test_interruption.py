@@ -32,6 +32,7 @@ def phase(report: dict[str, Any]) -> str:
     return str(report["message"].split("run ", 1)[1].split(": ", 1)[1].split(",", 1)[0])
 
 
+@pytest.mark.nightly
 def test_f31_a_cancel_ends_the_cluster_and_only_then_another_is_launched(stage: Stage, tmp_path: Path) -> None:
     """In the job: the optimizer cancels; the cluster is ended, and only then is the next measurement's launched."""
     with stage.scene(tmp_path, "cancel") as scene:
@@ -214,6 +215,7 @@ def second(first: Scene, folder: Path) -> Iterator[Scene]:
         yield scene
 
 
+@pytest.mark.nightly
 def test_f30_a_second_servo_waits_says_who_drives_and_takes_over_when_the_first_is_dead(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -330,6 +330,7 @@ def test_a_failure_is_in_the_servos_own_log_with_its_traceback(conversation: Con
     assert "Traceback (most recent call last)" in conversation.log.partition("job/cell-error")[2]
 
 
+@pytest.mark.nightly
 def test_with_report_details_the_optimizer_hears_all_of_it(detailed: Conversation) -> None:
     turn = detailed["failing"]
     assert turn.outcome == ("failed", "job/cell-error")
