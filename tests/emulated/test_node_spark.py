@@ -125,6 +125,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.nightly
 def test_a_notebook_runs_in_sparks_session_from_an_environment_made_on_the_node(
     runner: Runner, endpoint: Endpoint, tmp_path: Path
 ) -> None:
