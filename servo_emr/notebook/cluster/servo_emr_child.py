@@ -22,6 +22,7 @@ from servo_emr_processes import MARK, adopt_orphans, kill_all  # type: ignore[im
 ERROR_BANNER, INJECTED = "papermill-error-cell-tag", "injected-parameters"  # papermill's tags for cells it puts in
 NAME_LIMIT, VALUE_LIMIT, TRACEBACK_LIMIT = 200, 4000, 16000  # characters: result.json stays small whatever a cell says
 WAITING = 100  # messages of the kernel that wait to be read
+READING_S = 30  # of a cell that has ended, for the rest of what it has shown to be read; nbclient's own 4 s cut off
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 Message = Dict[str, Any]
@@ -102,7 +103,7 @@ def make_engine(before: list[Any], course: Course, tell: Tell) -> Any:
             try:
                 # A kernel that prints faster than anybody reads loses messages, its own "idle" among them: what the
                 # cell came to is told by its reply.
-                options.update(kernel_manager_class=Manager, raise_on_iopub_timeout=False)
+                options.update(kernel_manager_class=Manager, iopub_timeout=READING_S, raise_on_iopub_timeout=False)
                 return super().execute_managed_notebook(nb_man, kernel_name, **options)
             except Exception:
                 # Otherwise papermill calls this cell and all that follow completed: a dead kernel looks like success.
