@@ -161,6 +161,7 @@ def test_a_notebook_runs_in_sparks_session_from_an_environment_made_on_the_node(
     assert len([key for key in endpoint.keys(bucket, "data/") if key.endswith(".parquet")]) == 1
 
 
+@pytest.mark.nightly
 def test_hadoops_file_system_shell_sees_the_same_objects(runner: Runner, endpoint: Endpoint) -> None:
     bucket = endpoint.make_bucket()
     endpoint.s3.put_object(Bucket=bucket, Key="a b/x+y%20=ü", Body="text")

@@ -88,6 +88,7 @@ def test_a_job_without_spark_runs_from_s3_and_leaves_everything_there(cluster: C
     assert (progress["run_id"], progress["cell"], progress["cells"]) == (RUN_ID, 2, 2)
 
 
+@pytest.mark.nightly
 def test_under_spark_submit_the_notebook_finds_the_steps_own_spark(cluster: Cluster) -> None:
     cluster.prepare(WITH_SPARK, {})
     ended = cluster.step("Spark", spark_servo_test="from-the-step")

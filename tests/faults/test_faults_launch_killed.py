@@ -10,6 +10,7 @@ import pytest
 from tests.support.optimizer import measure
 from tests.support.promise import broken
 from tests.support.proxy import Call, named
+from tests.support.sampled import sampled
 from tests.support.servo import PATIENCE
 from tests.support.stage import Stage, staged
 
@@ -26,7 +27,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield found
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", sampled(MOMENTS, "before the first is billed"))
 def test_f10_a_servo_that_is_killed_between_two_launches_goes_on_with_the_same_run(
     stage: Stage, tmp_path: Path, moment: str
 ) -> None:

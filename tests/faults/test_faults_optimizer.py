@@ -13,6 +13,7 @@ from tests.support.optimizer import HTTP_STATUS, Received, measure
 from tests.support.persistent import PersistentOptimizer
 from tests.support.promise import broken
 from tests.support.rig import Rig
+from tests.support.sampled import sampled
 from tests.support.stage import Stage
 
 Make = Callable[..., Rig]
@@ -54,7 +55,7 @@ class Troubled(PersistentOptimizer):
         return answer
 
 
-@pytest.mark.parametrize("kind", NONSENSE)
+@pytest.mark.parametrize("kind", sampled(NONSENSE, "refuses"))
 def test_f31_an_optimizer_in_trouble_costs_no_cluster_and_no_run(stage: Stage, tmp_path: Path, kind: str) -> None:
     """Before a command and in the run: 5xx, 4xx, a timeout, replies that make no sense; whatever servox does, a
     supervisor starts it again, one cluster is measured, and one answer is given."""

@@ -41,7 +41,7 @@ def unverified(stage: Stage, workspace: str, before: Surroundings, record: dict[
     return [problem for problem in found if problem != stays]
 
 
-@pytest.mark.parametrize(("name", "number"), sampled(SIGNALLED, *SIGNALLED[1:3]))
+@pytest.mark.parametrize(("name", "number"), sampled(SIGNALLED, SIGNALLED[2]))
 def test_f28_a_signal_ends_the_cluster_of_a_one_shot_command(
     stage: Stage, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:

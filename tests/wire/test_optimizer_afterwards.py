@@ -29,6 +29,7 @@ ONLY = {
 }
 
 
+@pytest.mark.nightly
 def test_it_explores_again_when_the_job_has_become_slower_and_when_the_notebook_has_changed(
     stage: Theatre, tmp_path: Path
 ) -> None:

@@ -34,7 +34,7 @@ MOMENTS = {
     ],
 }
 """When it is killed: before that request reaches it, or after it has answered and before the servo has heard it."""
-FEW = ["WHATS_NEXT MEASURE", "MEASUREMENT"]
+FEW = ["MEASUREMENT"]
 KILLED = [
     pytest.param("after", FEW, id="a few"),
     *(pytest.param(when, moments, id=when, marks=pytest.mark.nightly) for when, moments in MOMENTS.items()),
@@ -90,6 +90,7 @@ def test_a_servo_killed_in_a_run_gets_the_same_trial_under_another_uid_and_adopt
         assert play.wrong(status) == []
 
 
+@pytest.mark.nightly
 def test_a_cancelled_trial_ends_its_cluster_and_is_not_asked_again(stage: Theatre, tmp_path: Path) -> None:
     with stage.play(tmp_path, "cancelled", "--runs", "2") as play:
         answers: list[int] = []

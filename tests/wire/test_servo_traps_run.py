@@ -13,6 +13,7 @@ from tests.support.optimizer import HTTP_STATUS, Command, Received, describe, me
 from tests.support.persistent import PersistentOptimizer
 from tests.support.promise import alive, broken
 from tests.support.proxy import named
+from tests.support.sampled import sampled
 from tests.support.servo import until
 from tests.support.stage import Stage
 
@@ -40,7 +41,7 @@ REPLIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", REPLIES)
+@pytest.mark.parametrize("name", sampled(REPLIES, "gone"))
 def test_f31_an_optimizer_that_has_forgotten_the_servo_costs_no_cluster(
     stage: Stage, tmp_path: Path, name: str
 ) -> None:
