@@ -133,6 +133,8 @@ class _Watched(Once):
     """A servo's own door, on the clients of all."""
 
     def __init__(self, shared: Once, servo_: Servo) -> None:
+        with shared._lock:
+            shared._open_session()  # else every servo opens one of its own
         self.__dict__.update(shared.__dict__)
         self._servo = servo_
 
