@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import uvicorn
 
+from servo_emr.optimizer.create_cluster import Command, create_cluster
 from servo_emr.optimizer.flow import Flow
 from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.limits import Limits
@@ -19,7 +20,6 @@ from servo_emr.optimizer.policy import Policy
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search import Objective, Search, Space
 from servo_emr.optimizer.server import Access, make_app
-from servo_emr.optimizer.status import Cluster
 from servo_emr.optimizer.study import Study, StudyError, new_uid
 
 __all__ = ["LOOPBACK", "Settings", "StudyError", "run"]
@@ -33,8 +33,8 @@ _KEEP_ALIVE_S = 900
 class Settings:
     """What the command line says.
 
-    port 0 takes a free one; recheck_s: seconds between measurements of the best; with_parent: end when the process that
-    started this one has ended.
+    port 0 takes a free one; recheck_s: seconds between measurements of the best; command: what makes a command of the
+    AWS CLI of recommended settings; with_parent: end when the process that started this one has ended.
     """
 
     storage: str
@@ -46,7 +46,7 @@ class Settings:
     recheck_s: float = 7 * 86400.0
     prices: Prices | None = None
     seed: int = 0
-    cluster: Cluster = field(default_factory=Cluster)
+    command: Command = create_cluster
     with_parent: bool = False
 
 
@@ -81,7 +81,7 @@ class _Serving(uvicorn.Server):
 
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings, self._listening, self._parent = settings, listening, os.getppid()
-        app = make_app(settings.access, self._flow, settings.cluster)
+        app = make_app(settings.access, self._flow, settings.command)
         super().__init__(
             uvicorn.Config(
                 app,

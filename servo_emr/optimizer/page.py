@@ -40,7 +40,7 @@ def page(document: Mapping[str, Any]) -> str:
         _figures(document),
         _trial(document["trial"]) if document["trial"] else "",
         _recommendation(document),
-        _chart(document["trials"]),
+        _chart(document["trials"], _is_fastest(document)),
         _table(document["trials"]),
         "<footer>The same as JSON: <a href='/status.json'>/status.json</a>. Dollars are those the servo reported."
         f" This page loads anew every {_REFRESH_S} s.</footer>",
@@ -53,17 +53,31 @@ def page(document: Mapping[str, Any]) -> str:
     )
 
 
+def _is_fastest(document: Mapping[str, Any]) -> bool:
+    """Whether time is looked for, and not dollars."""
+    return str((document.get("objective") or {}).get("kind", "")).startswith("fastest")
+
+
+def _saved(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What the best saves of what is looked for: a name, a figure, its meaning; no figure while nothing is known."""
+    saving, fastest = document["saving"], _is_fastest(document)
+    name = "Faster by" if fastest else "Saves, a run"
+    if saving is None:
+        return name, "", ""
+    share = saving["share_of_time" if fastest else "share"]
+    if share < 0.005:
+        return name, "nothing yet", "the settings before are as good"
+    told = _seconds(saving["seconds_per_run"]) if fastest else _usd(saving["usd_per_run"])
+    return name, f"{share:.0%}", f"{told} less than the settings before"
+
+
 def _figures(document: Mapping[str, Any]) -> str:
-    best, saving, gain = document["best"], document["saving"], document["expected_gain_usd"]
+    best, gain = document["best"], document["expected_gain_usd"]
     confirmed = "" if best is None else f"{'measured again' if best['confirmed'] else 'not yet measured again'}"
     cells = [
         ("Best so far, a run", _usd(best["cost_usd"]) if best else "none yet", confirmed),
         ("Its job takes", _seconds(best["duration_s"]) if best else "", _settings(best["settings"]) if best else ""),
-        (
-            "Saves, a run",
-            f"{saving['share']:.0%}" if saving else "",
-            f"{saving['usd_per_run']:.4f} USD less than the settings before" if saving else "",
-        ),
+        _saved(document),
         ("Spent", _usd(document["spent_usd"]), f"{document['runs']} runs of this exploration"),
         ("Next trial may save", _usd(gain) if gain is not None else "", "a future run, expected" if gain else ""),
     ]
@@ -104,37 +118,42 @@ def _recommendation(document: Mapping[str, Any]) -> str:
     return f"<section><h2>Recommendation</h2><p><strong>{settings}</strong></p>{command}</section>"
 
 
-def _chart(trials: Sequence[Mapping[str, Any]]) -> str:
-    """What each measured trial cost, in their order, and the least so far."""
+def _chart(trials: Sequence[Mapping[str, Any]], fastest: bool) -> str:
+    """What each measured trial cost, or took where time is looked for, in their order, and the least so far."""
+    key = "duration_s" if fastest else "cost_usd"
     shown = [trial for trial in trials if trial["counts"] and trial["cost_usd"] is not None]
     if len(shown) < 2:
         return ""
-    width, height, left, bottom = 640.0, 200.0, 64.0, 24.0
-    top = max(trial["cost_usd"] for trial in shown) * 1.08
+    width, height, left, bottom = 640.0, 200.0, 64.0, 12.0
+    unit = 60.0 if fastest else 1.0
+    values = [trial[key] / unit for trial in shown]
+    top = max(values) * 1.08
     pace = (width - left - 16) / max(1, len(shown) - 1)
 
-    def at(place: int, usd: float) -> tuple[float, float]:
-        return left + 8 + pace * place, 8 + (height - bottom - 8) * (1 - usd / top)
+    def at(place: int, value: float) -> tuple[float, float]:
+        return left + 8 + pace * place, 8 + (height - bottom - 8) * (1 - value / top)
 
-    dots, line, least = [], [], shown[0]["cost_usd"]
-    for place, trial in enumerate(shown):
-        x, y = at(place, trial["cost_usd"])
+    dots, line, least = [], [], values[0]
+    for place, (trial, value) in enumerate(zip(shown, values, strict=True)):
+        x, y = at(place, value)
         line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
-        least = min(least, trial["cost_usd"])
+        least = min(least, value)
         line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
-        told = f"trial {trial['number']}: {_settings(trial['settings'])}, {_usd(trial['cost_usd'])}"
-        dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4'><title>{_text(told)}</title></circle>")
+        told = _seconds(trial[key]) if fastest else _usd(value)
+        words = f"trial {trial['number']}: {_settings(trial['settings'])}, {told}"
+        dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4'><title>{_text(words)}</title></circle>")
     ticks = [0.0, top / 1.08 / 2, top / 1.08]
     marks = [
-        f"<text x='{left - 8}' y='{at(0, usd)[1] + 4:.1f}' text-anchor='end'>{usd:.3g}</text>"
-        f"<line x1='{left}' x2='{width}' y1='{at(0, usd)[1]:.1f}' y2='{at(0, usd)[1]:.1f}'/>"
-        for usd in ticks
+        f"<text x='{left - 8}' y='{at(0, value)[1] + 4:.1f}' text-anchor='end'>{value:.3g}</text>"
+        f"<line x1='{left}' x2='{width}' y1='{at(0, value)[1]:.1f}' y2='{at(0, value)[1]:.1f}'/>"
+        for value in ticks
     ]
+    what, looked_for = ("took", "Minutes of the job") if fastest else ("cost", "USD a run")
     return (
-        "<section><h2>USD a run, trial by trial</h2>"
-        f"<svg viewBox='0 0 {width:.0f} {height:.0f}' role='img' aria-label='Cost of each measured trial'>"
+        f"<section><h2>{looked_for}, trial by trial</h2>"
+        f"<svg viewBox='0 0 {width:.0f} {height:.0f}' role='img' aria-label='{looked_for} of each measured trial'>"
         f"<g class='grid'>{''.join(marks)}</g><polyline points='{' '.join(line)}'/>{''.join(dots)}</svg>"
-        "<p class='quiet'>Dots: what a trial cost. Line: the least so far.</p></section>"
+        f"<p class='quiet'>Dots: what a trial {what}. Line: the least so far.</p></section>"
     )
 
 

@@ -11,8 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from servo_emr.optimizer.create_cluster import create_cluster
+from servo_emr.optimizer.page import page
+from servo_emr.optimizer.search import Objective
 from servo_emr.optimizer.server import MOST_BYTES, Access, make_app
-from servo_emr.optimizer.status import Cluster
+from servo_emr.optimizer.status import status
 from tests.support.search import APPLICATION, DESCRIPTION, Bench
 
 TOKEN = "correct-horse-battery"
@@ -25,7 +28,7 @@ class Side:
 
     def __init__(self, access: Access | None = None) -> None:
         self.bench = Bench()
-        app = make_app(access or Access(TOKEN, APPLICATION), lambda application: self.bench.flow, Cluster())
+        app = make_app(access or Access(TOKEN, APPLICATION), lambda application: self.bench.flow, create_cluster)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 50000))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
 
@@ -195,6 +198,20 @@ async def test_the_document_tells_the_whole_search(side: Side) -> None:
     assert "InstanceGroupType=CORE,InstanceType=c5.xlarge,InstanceCount=2" in document["recommendation"]["command"]
 
 
+def test_the_page_tells_what_is_saved_of_what_is_looked_for() -> None:
+    cheapest, fastest = Bench(), Bench(objective=Objective("fastest-under-price", price_usd=2.0))
+    for bench in (cheapest, fastest):
+        bench.describe()
+        bench.measured(1.0, 2000.0)
+        alone = page(status(bench.flow, create_cluster))
+        assert "nothing yet" in alone and "<svg" not in alone
+        bench.measured(0.6, 1000.0)
+    told = page(status(cheapest.flow, create_cluster))
+    assert "Saves, a run" in told and "0.4000 USD less than" in told and "USD a run, trial by trial" in told
+    told = page(status(fastest.flow, create_cluster))
+    assert "Faster by" in told and "16 min 40 s less than" in told and "Minutes of the job, trial by trial" in told
+
+
 async def test_nothing_that_a_servo_says_becomes_markup(side: Side) -> None:
     evil = "<script>alert('x')</script>"
     side.bench.describe()
@@ -243,7 +260,7 @@ async def test_a_study_that_cannot_be_written_is_503_so_that_the_servo_asks_agai
     def broken(application: str) -> Any:
         raise OSError("disk full")
 
-    app = make_app(Access(TOKEN), broken, Cluster())
+    app = make_app(Access(TOKEN), broken, create_cluster)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as client:
         answer = await client.post(PATH, json={"event": "WHATS_NEXT", "param": None}, headers=KNOWN)
     assert answer.status_code == 503
