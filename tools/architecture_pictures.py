@@ -46,6 +46,11 @@ _LETTER = 7.3
 """Pixels that a letter takes at most, on average."""
 
 
+def _width(name: str) -> float:
+    """Of the box around a name."""
+    return len(name) * _LETTER + 22
+
+
 @dataclass
 class _Drawing:
     """An SVG under way; everything in pixels from the upper left corner."""
@@ -58,6 +63,12 @@ class _Drawing:
     def box(self, x: float, y: float, width: float, height: float, kind: str = "box") -> None:
         self.parts.append(f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="4"/>')
         self.height = max(self.height, int(y + height + 12))
+
+    def named_box(self, middle: float, y: float, height: float, name: str) -> None:
+        """A box as wide as the name in it."""
+        width = _width(name)
+        self.box(middle - width / 2, y, width, height)
+        self.text(middle, y + height / 2 + 5, name, "name")
 
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "middle") -> None:
         self.parts.append(f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>')
@@ -85,9 +96,8 @@ def layers() -> str:
         drawing.box(12, y, 620, 44, "row")
         x = 22.0
         for name in row.split(" | "):
-            width = len(name) * _LETTER + 22
-            drawing.box(x, y + 8, width, 28)
-            drawing.text(x + width / 2, y + 27, name, "name")
+            width = _width(name)
+            drawing.named_box(x + width / 2, y + 8, 28, name)
             x += width + 12
         y += 56
     for place, name, lines in (
@@ -162,9 +172,7 @@ def flow(title: str, lanes: Sequence[str], said: Sequence[Said]) -> str:
     bottom = 64 + 36 * len(said) + 10
     for name, x in at.items():
         drawing.line([(x, 44), (x, bottom)], "life")
-        width = len(name) * _LETTER + 22
-        drawing.box(x - width / 2, 14, width, 30)
-        drawing.text(x, 34, name, "name")
+        drawing.named_box(x, 14, 30, name)
     for number, one in enumerate(said):
         y, start, end = 76 + 36 * number, at[one.sender], at[one.receiver]
         if start == end:
