@@ -1,5 +1,5 @@
-"""An environment into which the wheel was installed: its commands run as somebody would who has nothing else, its servers,
-its size, what its import takes. Knows nothing of what an extra is for.
+"""An environment into which the wheel was installed: its commands, as somebody runs them who has nothing else, its
+servers, its size, what its import takes. Knows nothing of what an extra is for.
 """
 
 from __future__ import annotations
