@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -36,7 +37,7 @@ def page(document: Mapping[str, Any]) -> str:
     state = document["state"]
     parts = [
         f"<header><h1>{name}</h1><p class='state {_text(state)}'>{_text(_STATES[state])}</p></header>",
-        f"<p class='why'>{_text(document['why'])}</p>",
+        f"<p class='why {_text(state)}'>{_text(document['why'])}</p>",
         _figures(document),
         _trial(document["trial"]) if document["trial"] else "",
         _recommendation(document),
@@ -113,7 +114,9 @@ def _recommendation(document: Mapping[str, Any]) -> str:
         return ""
     command = ""
     if found["command"]:
-        command = f"<pre tabindex='0'>{_text(found['command'])}</pre><p class='quiet'>{_text(found['note'])}</p>"
+        command = (
+            f"<pre tabindex='0'>{_text(_lines(found['command']))}</pre><p class='quiet'>{_text(found['note'])}</p>"
+        )
     settings = _text(_settings(found["settings"]))
     return f"<section><h2>Recommendation</h2><p><strong>{settings}</strong></p>{command}</section>"
 
@@ -124,7 +127,7 @@ def _chart(trials: Sequence[Mapping[str, Any]], fastest: bool) -> str:
     shown = [trial for trial in trials if trial["counts"] and trial["cost_usd"] is not None]
     if len(shown) < 2:
         return ""
-    width, height, left, bottom = 640.0, 200.0, 64.0, 12.0
+    width, height, left, bottom = 640.0, 200.0, 84.0, 12.0
     unit = 60.0 if fastest else 1.0
     values = [trial[key] / unit for trial in shown]
     top = max(values) * 1.08
@@ -158,30 +161,70 @@ def _chart(trials: Sequence[Mapping[str, Any]], fastest: bool) -> str:
 
 
 def _table(trials: Sequence[Mapping[str, Any]]) -> str:
+    """All trials, the newest first. Of settings that are the same in all of them the table has no word."""
     if not trials:
         return ""
+    seen = {selector: {str(one["settings"].get(selector)) for one in trials} for selector in trials[-1]["settings"]}
+    same = {selector for selector, values in seen.items() if len(values) == 1}
     rows = [
-        f"<tr class='{_text(trial['state'])}{'' if trial['counts'] else ' old'}'>"
-        f"<td>{trial['number']}</td><td>{_text(_settings(trial['settings']))}</td>"
-        f"<td>{_text(trial['state'])}<small>{_text(_reason(trial))}</small></td>"
-        f"<td class='n'>{_text(_seconds(trial['duration_s']))}</td><td class='n'>{_text(_usd(trial['cost_usd']))}</td>"
-        f"<td class='n'>{_text(_usd(trial['spent_usd']))}</td>"
-        f"<td>{_text(trial['kind'])}: {_text(trial['why'])}</td></tr>"
+        f"<tr role='row' class='{_text(trial['state'])}{'' if trial['counts'] else ' old'}'>"
+        f"<td role='cell'>{trial['number']}</td>"
+        f"<td role='cell'>{_text(_settings(trial['settings'], same))}"
+        f"<small>{_text(trial['kind'])}: {_text(trial['why'])}</small></td>"
+        f"<td role='cell'>{_text(trial['state'])}<small>{_text(_reason(trial))}</small></td>"
+        f"{_number('Job', _seconds(trial['duration_s']))}{_number('A run', _usd(trial['cost_usd']))}"
+        f"{_number('Paid', _usd(trial['spent_usd']))}</tr>"
         for trial in reversed(trials)
     ]
-    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("#", "Settings", "End", "Job", "A run", "Paid", "Why"))
-    return (
-        "<section><h2>Trials</h2><div class='wide' tabindex='0'><table><thead><tr>"
-        f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    heads = "".join(
+        f"<th scope='col' role='columnheader'{mark}>{name}</th>"
+        for name, mark in (
+            *(("#", ""), ("Settings, and why", ""), ("End", "")),
+            *((name, " class='n'") for name in ("Job", "A run", "Paid")),
+        )
     )
+    return (
+        "<section><h2>Trials</h2><div class='wide' tabindex='0'><table role='table'><thead role='rowgroup'>"
+        f"<tr role='row'>{heads}</tr></thead><tbody role='rowgroup'>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _number(of: str, text: str) -> str:
+    """A cell; `of` stands before the figure where the table is a list, on a narrow window."""
+    name = f" data-of='{of}'" if text else ""
+    return f"<td role='cell' class='n'{name}>{_text(text)}</td>"
 
 
 def _reason(trial: Mapping[str, Any]) -> str:
     return "" if trial["reason"] in (None, "success") else str(trial["reason"])
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{selector} {value}" for selector, value in settings.items())
+def _settings(settings: Mapping[str, Any], without: Collection[str] = ()) -> str:
+    """Settings in a few words, the type and number of a role's nodes together; those `without` are left out, unless
+    that is all of them.
+    """
+    shown = {name: value for name, value in settings.items() if name not in without} or dict(settings)
+    told = []
+    for selector, value in shown.items():
+        component, _, name = selector.partition(".")
+        kind, count = f"{component}.inst_type", f"{component}.replicas"
+        if name == "replicas" and kind in settings:
+            told.append(f"{component} {value} x {settings[kind]}")
+        elif name == "inst_type" and count in shown:
+            continue
+        else:
+            told.append(f"{component if name == 'inst_type' else selector} {value}")
+    return ", ".join(told)
+
+
+def _lines(command: str) -> str:
+    """A command with a line for each of its options, which a shell takes for the same."""
+    lines: list[list[str]] = [[]]
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            lines.append([])
+        lines[-1].append(word)
+    return " \\\n  ".join(map(shlex.join, lines))
 
 
 def _known(*parts: tuple[str, str]) -> str:

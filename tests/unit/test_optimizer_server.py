@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
+import re
+import shlex
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -206,7 +209,13 @@ def test_the_page_tells_what_is_saved_of_what_is_looked_for() -> None:
         alone = page(status(bench.flow, create_cluster))
         assert "nothing yet" in alone and "<svg" not in alone
         bench.measured(0.6, 1000.0)
-    told = page(status(cheapest.flow, create_cluster))
+    document = status(cheapest.flow, create_cluster)
+    told = page(document)
+    shown = re.search(r"<pre[^>]*>(.*?)</pre>", told, re.DOTALL)
+    assert shown is not None
+    as_a_shell_has_it = html.unescape(shown[1]).replace("\\\n", "")
+    assert shlex.split(as_a_shell_has_it) == shlex.split(document["recommendation"]["command"])
+    assert "core 2 x c5.xlarge" in told
     assert "Saves, a run" in told and "0.4000 USD less than" in told and "USD a run, trial by trial" in told
     told = page(status(fastest.flow, create_cluster))
     assert "Faster by" in told and "16 min 40 s less than" in told and "Minutes of the job, trial by trial" in told
