@@ -80,7 +80,7 @@ def size(made: Environment) -> int:
     return sum(
         path.stat().st_size
         for path in site.rglob("*")
-        if path.is_file() and not path.relative_to(site).parts[0].startswith(("pip-", "pip"))
+        if path.is_file() and path.relative_to(site).parts[0].partition("-")[0] != "pip"
     )
 
 

@@ -128,6 +128,11 @@ def optimizer(smoke: Smoke, made: Environment) -> str:
     return "its page is served"
 
 
+def dashboard(smoke: Smoke, made: Environment) -> str:
+    """Optuna's own program starts; it is not ours."""
+    return made.run("optuna-dashboard", "--version", variables=smoke.variables).strip()
+
+
 def report(smoke: Smoke, made: Environment) -> str:
     """One self-contained file that holds the run."""
     made.run("servo-emr", "report", variables=smoke.variables)
@@ -168,6 +173,7 @@ TRIES: dict[str, Callable[[Smoke, Environment], str]] = {
     "plain": plain,
     "notebook": notebook,
     "optimizer": optimizer,
+    "dashboard": dashboard,
     "report": report,
     "spark": spark,
     "demo": demo,
