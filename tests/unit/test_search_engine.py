@@ -356,9 +356,7 @@ def test_of_nodes_whose_market_is_a_setting_each_market_s_price_is_known_before_
     dear, cheap = np.exp2(learn(both, packaged(), rated, []).log2_rate) * 3600
     assert (dear, cheap) == (pytest.approx(0.24 + 4 * 0.21), pytest.approx(0.24 + 4 * 0.084))
     learnt = learn(both, packaged(), PRICES, [])
-    assert learnt.log2_rate[1] < learnt.log2_rate[0] and learnt.sd[1] > learnt.sd[0], (
-        "not given: likely less, not known"
-    )
+    assert learnt.log2_rate[1] < learnt.log2_rate[0] and learnt.sd[1] > learnt.sd[0]  # not known, likely less
 
     dimensions = (*space().dimensions, Dimension("core.market", "enum", ("on-demand", "spot")))
     now = {**settings, "core.inst_type": "m5.xlarge", "core.replicas": 6, "core.market": "on-demand"}
