@@ -123,44 +123,54 @@ class Said:
     words: str
 
 
-ADJUST = (
-    ("optimizer", "connector", "lifecycle.stage", "target", "price book", "workspace"),
-    (
-        Said("optimizer", "connector", "ADJUST core.replicas=6"),
-        Said("connector", "lifecycle.stage", "what is ours"),
-        Said("lifecycle.stage", "workspace", "staged.json"),
-        Said("lifecycle.stage", "lifecycle.stage", "coerce, hold within the bounds"),
-        Said("lifecycle.stage", "target", "preflight: types, zones"),
-        Said("lifecycle.stage", "price book", "quote, estimate"),
-        Said("lifecycle.stage", "lifecycle.stage", "apply the limits"),
-        Said("lifecycle.stage", "workspace", "staged.json, if nobody changed it meanwhile"),
-        Said("lifecycle.stage", "connector", "values that will run"),
-        Said("connector", "optimizer", "description"),
-    ),
+def _spoken(policy: str, text: str) -> tuple[Sequence[str], Sequence[Said]]:
+    """The lanes of a flow, `policy` in their middle; and what is said, a line each: SENDER > RECEIVER: WORDS."""
+    said = []
+    for line in text.strip().splitlines():
+        who, _, words = line.partition(": ")
+        sender, receiver = who.split(" > ")
+        said.append(Said(sender, receiver, words))
+    return ("optimizer", "connector", policy, "target", "price book", "workspace"), said
+
+
+ADJUST = _spoken(
+    "lifecycle.stage",
+    """
+optimizer > connector: ADJUST core.replicas=6
+connector > lifecycle.stage: what is ours
+lifecycle.stage > workspace: staged.json
+lifecycle.stage > lifecycle.stage: coerce, hold within the bounds
+lifecycle.stage > target: preflight: types, zones
+lifecycle.stage > price book: quote, estimate
+lifecycle.stage > lifecycle.stage: apply the limits
+lifecycle.stage > workspace: staged.json, if nobody changed it meanwhile
+lifecycle.stage > connector: values that will run
+connector > optimizer: description
+""",
 )
-MEASURE = (
-    ("optimizer", "connector", "lifecycle.measure", "target", "price book", "workspace"),
-    (
-        Said("optimizer", "connector", "MEASURE"),
-        Said("connector", "lifecycle.measure", "order"),
-        Said("lifecycle.measure", "workspace", "records: answered before, or left unfinished?"),
-        Said("lifecycle.measure", "target", "preflight"),
-        Said("lifecycle.measure", "price book", "quote, estimate"),
-        Said("lifecycle.measure", "lifecycle.measure", "limits, breaker, the day's budget"),
-        Said("lifecycle.measure", "workspace", "the intent on record, then the files"),
-        Said("lifecycle.measure", "target", "submit, once"),
-        Said("lifecycle.measure", "target", "observe, at a pace"),
-        Said("lifecycle.measure", "connector", "progress"),
-        Said("connector", "optimizer", "progress"),
-        Said("lifecycle.measure", "workspace", "evidence: result.json, output.ipynb"),
-        Said("lifecycle.measure", "lifecycle.measure", "verdict"),
-        Said("lifecycle.measure", "target", "release, until seen ended"),
-        Said("lifecycle.measure", "target", "usage"),
-        Said("lifecycle.measure", "price book", "bill"),
-        Said("lifecycle.measure", "workspace", "the record"),
-        Said("lifecycle.measure", "connector", "figures, or failure"),
-        Said("connector", "optimizer", "measurement, or its error"),
-    ),
+MEASURE = _spoken(
+    "lifecycle.measure",
+    """
+optimizer > connector: MEASURE
+connector > lifecycle.measure: order
+lifecycle.measure > workspace: records: answered before, or left unfinished?
+lifecycle.measure > target: preflight
+lifecycle.measure > price book: quote, estimate
+lifecycle.measure > lifecycle.measure: limits, breaker, the day's budget
+lifecycle.measure > workspace: the intent on record, then the files
+lifecycle.measure > target: submit, once
+lifecycle.measure > target: observe, at a pace
+lifecycle.measure > connector: progress
+connector > optimizer: progress
+lifecycle.measure > workspace: evidence: result.json, output.ipynb
+lifecycle.measure > lifecycle.measure: verdict
+lifecycle.measure > target: release, until seen ended
+lifecycle.measure > target: usage
+lifecycle.measure > price book: bill
+lifecycle.measure > workspace: the record
+lifecycle.measure > connector: figures, or failure
+connector > optimizer: measurement, or its error
+""",
 )
 
 
