@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import math
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
@@ -79,7 +80,7 @@ def _figures(document: Mapping[str, Any]) -> str:
         ("Best so far, a run", _usd(best["cost_usd"]) if best else "none yet", confirmed),
         ("Its job takes", _seconds(best["duration_s"]) if best else "", _settings(best["settings"]) if best else ""),
         _saved(document),
-        ("Spent", _usd(document["spent_usd"]), f"{document['runs']} runs of this exploration"),
+        ("Spent", _usd(document["spent_usd"]), _runs(document)),
         ("Next trial may save", _usd(gain) if gain is not None else "", "a future run, expected" if gain else ""),
     ]
     shown = [
@@ -88,6 +89,13 @@ def _figures(document: Mapping[str, Any]) -> str:
         if value
     ]
     return f"<dl class='figures'>{''.join(shown)}</dl>"
+
+
+def _runs(document: Mapping[str, Any]) -> str:
+    """The runs of this exploration, and its dollars where there was another before it."""
+    told = f"{document['runs']} run{'' if document['runs'] == 1 else 's'} of this exploration"
+    usd = document.get("exploration", {}).get("usd", document["spent_usd"])
+    return told if math.isclose(usd, document["spent_usd"], abs_tol=5e-5) else f"{_usd(usd)} in {told}"
 
 
 def _trial(trial: Mapping[str, Any]) -> str:

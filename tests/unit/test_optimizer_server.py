@@ -217,6 +217,9 @@ def test_the_page_tells_what_is_saved_of_what_is_looked_for() -> None:
     assert shlex.split(as_a_shell_has_it) == shlex.split(document["recommendation"]["command"])
     assert "core 2 x c5.xlarge" in told
     assert "Saves, a run" in told and "0.4000 USD less than" in told and "USD a run, trial by trial" in told
+    assert "2 runs of this exploration" in told
+    again = page({**document, "spent_usd": 4.0})
+    assert "4.0000 USD<small>1.6000 USD in 2 runs of this exploration" in again
     told = page(status(fastest.flow, create_cluster))
     assert "Faster by" in told and "16 min 40 s less than" in told and "Minutes of the job, trial by trial" in told
 
