@@ -23,6 +23,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 _REFRESH_S = 10
+_AGAIN = f"<meta http-equiv='refresh' content='{_REFRESH_S}'>"
+_ANEW = f"This page loads anew every {_REFRESH_S} s: <a href='/?still'>keep it as it is</a>."
+_STILL = f"This page stays as it is: <a href='/'>load it anew every {_REFRESH_S} s</a>."
 _STATES = {
     "waiting": "Waiting for a servo",
     "exploring": "Exploring",
@@ -32,8 +35,8 @@ _STATES = {
 }
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """The page of a status document."""
+def page(document: Mapping[str, Any], still: bool = False) -> str:
+    """The page of a status document; `still`: it does not load itself anew, for who reads slowly or copies from it."""
     name = _text(document["application"] or "servo-emr optimizer")
     state = document["state"]
     parts = [
@@ -45,12 +48,12 @@ def page(document: Mapping[str, Any]) -> str:
         _chart(document["trials"], _is_fastest(document)),
         _table(document["trials"]),
         "<footer>The same as JSON: <a href='/status.json'>/status.json</a>. Dollars are those the servo reported."
-        f" This page loads anew every {_REFRESH_S} s.</footer>",
+        f" {_STILL if still else _ANEW}</footer>",
     ]
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<meta http-equiv='refresh' content='{_REFRESH_S}'><title>{name}</title><style>{_STYLE}</style></head>"
+        f"{'' if still else _AGAIN}<title>{name}</title><style>{_STYLE}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>"
     )
 

@@ -155,7 +155,7 @@ class _Server:
         refused = self._refused_person(request)
         if refused is not None:
             return refused
-        text = page(await run_in_threadpool(self._document))
+        text = page(await run_in_threadpool(self._document), still="still" in request.query_params)
         return Response(text.encode("utf-8", "replace"), headers=HEADERS, media_type="text/html")
 
     async def _status(self, request: Request) -> Response:

@@ -178,6 +178,8 @@ async def test_the_status_is_a_page_for_browsers_and_json_for_programs(side: Sid
     page = await side.client.get("/", headers={"Accept": "text/html,*/*"})
     assert page.headers["Content-Type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    still = await side.client.get("/?still", headers={"Accept": "text/html,*/*"})
+    assert ("http-equiv='refresh'" in page.text, "http-equiv='refresh'" in still.text) == (True, False)
     for path, accept in (("/?format=json", "*/*"), ("/", "application/json"), ("/status.json", "*/*")):
         answer = await side.client.get(path, headers={"Accept": accept})
         assert answer.json()["application"] == APPLICATION
