@@ -2,10 +2,9 @@
 
     python benchmarks/search.py --data scout_runtimes.csv --seeds 50
 
-The data: a CSV with workload, framework, datasize, instance_type, node_count, completed, elapsed_seconds, a row for
-each cluster that a job was run on. A search sees a cluster's runtime when it tries it. A run that failed (completed 0)
-is charged the time it took, is never a hit, and is the search's to learn from. Counted are the runs up to the first one
-within 20 %, 10 % and 0 % of the cheapest, and the dollars spent up to the one within 10 %, over the cheapest run's.
+The data is described in replayed.py beside this file, the other searches are in rivals.py. Counted are the runs up to
+the first one within 20 %, 10 % and 0 % of the cheapest, and the dollars spent up to the one within 10 %, over the
+cheapest run's.
 
 Two accountings. `job`, as in published replays: nodes x price x seconds. `full`: 420 s of provisioning and a primary
 node are in the bill of every run, which changes which cluster is cheapest. Prices are those of the package's table, or
@@ -24,146 +23,28 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: the workers have a core each
 
 import argparse
-import csv
-import importlib.util
 import json
 import math
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
-from scipy.stats import norm
+from replayed import PRIMARY, Job, Tally, read
+from rivals import HAS_TORCH, rivals
 
 from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search import Dimension, Objective, Observation, Search, Space, Stop
 from servo_emr.pricing.table import TablePrices
 
-COLUMNS = ("workload", "framework", "datasize", "instance_type", "node_count", "completed", "elapsed_seconds")
-TARGETS = (1.2, 1.1, 1.0)
-PROVISIONING_S, PRIMARY = 420.0, "m4.xlarge"
 BARS = (4.0, 8.0, 12.5)
 DECLARED = 100
 FOR_EVER = 10**12
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job's table. rate: USD per second of each cluster; billed: seconds that are paid for."""
-
-    name: str
-    clusters: tuple[tuple[str, int], ...]
-    ok: tuple[bool, ...]
-    seconds: tuple[float, ...]
-    full: bool
-    rate: tuple[float, ...]
-
-    @property
-    def overhead_s(self) -> float:
-        return PROVISIONING_S if self.full else 0.0
-
-    def usd(self, number: int, most_s: float = math.inf) -> float:
-        """What trying a cluster costs, cut short after so many seconds of job."""
-        return self.rate[number] * (min(self.seconds[number], most_s) + self.overhead_s)
-
-    @property
-    def cheapest_usd(self) -> float:
-        return min(self.usd(number) for number, ok in enumerate(self.ok) if ok)
-
-
-@dataclass
-class Tally:
-    """Counts one replay: runs to each target, dollars to the second; every cluster counts once."""
-
-    job: Job
-    order: list[int] = field(default_factory=list)
-    cut: list[int] = field(default_factory=list)
-    spent: float = 0.0
-    runs: list[int] = field(default_factory=lambda: [0, 0, 0])
-    dollars: float = 0.0
-
-    def add(self, number: int, usd: float | None = None, measured: bool = True) -> None:
-        """One run; `usd` when it was cut short."""
-        job, best = self.job, self.job.cheapest_usd
-        self.order.append(number)
-        self.spent += job.usd(number) if usd is None else usd
-        if not measured and job.ok[number]:
-            self.cut.append(number)
-        for place, target in enumerate(TARGETS):
-            if measured and job.ok[number] and not self.runs[place] and job.usd(number) <= best * target * (1 + 1e-9):
-                self.runs[place] = len(self.order)
-                if target == 1.1:
-                    self.dollars = self.spent / best
-
-    @property
-    def over(self) -> bool:
-        return bool(self.runs[-1])
-
-    def finish(self) -> None:
-        """A search that gives up finds nothing more: all that is left is tried and paid for, in the table's order, and
-        then in full what was cut short, until the cheapest is among it.
-        """
-        for number in (*self.left, *self.cut):
-            if self.over:
-                return
-            self.add(number)
-
-    @property
-    def left(self) -> list[int]:
-        return [number for number in range(len(self.job.clusters)) if number not in self.order]
-
-
-def read(path: Path, prices: Prices, full: bool) -> list[Job]:
-    """The jobs of a file; those of which no run was completed have no cheapest one: said, and left out."""
-    rows: dict[str, list[dict[str, str]]] = {}
-    with path.open(newline="", encoding="utf-8") as source:
-        reader = csv.DictReader(source)
-        missing = set(COLUMNS) - set(reader.fieldnames or ())
-        if missing:
-            raise SystemExit(f"{path}: it has no column {', '.join(sorted(missing))}")
-        for row in reader:
-            rows.setdefault(f"{row['workload']} {row['framework']} {row['datasize']}", []).append(row)
-    kinds = {row["instance_type"] for group in rows.values() for row in group}
-    if unknown := (kinds | ({PRIMARY} if full else set())) - set(prices.usd_per_hour):
-        raise SystemExit(f"{path}: no price is known of {', '.join(sorted(unknown))}; give some with --prices")
-    if unsized := kinds - set(packaged()):
-        raise SystemExit(f"{path}: no size is known of {', '.join(sorted(unsized))}")
-    able = {name: group for name, group in rows.items() if any(int(row["completed"]) for row in group)}
-    for name in sorted(rows.keys() - able.keys()):
-        print(f"{name} is left out: no run of it was completed.", file=sys.stderr)
-    if not able:
-        raise SystemExit(f"{path}: it has no job of which a run was completed")
-    return [job(name, group, prices, full) for name, group in able.items()]
-
-
-def job(name: str, rows: Sequence[dict[str, str]], prices: Prices, full: bool) -> Job:
-    """A cluster with several rows is one cluster: it can run the job if one of them did, and takes their median time;
-    if none did, the failures' median.
-    """
-    grouped: dict[tuple[str, int], list[tuple[bool, float]]] = {}
-    for row in rows:
-        cluster = row["instance_type"], int(row["node_count"])
-        grouped.setdefault(cluster, []).append((bool(int(row["completed"])), float(row["elapsed_seconds"])))
-    clusters, ok = tuple(grouped), tuple(any(done for done, _ in group) for group in grouped.values())
-    primary = prices.usd_per_hour[PRIMARY] if full else 0.0
-    return Job(
-        name,
-        clusters,
-        ok,
-        tuple(
-            statistics.median(seconds for done, seconds in group if done is fine)
-            for group, fine in zip(grouped.values(), ok, strict=True)
-        ),
-        full,
-        tuple((prices.usd_per_hour[kind] * count + primary) / 3600.0 for kind, count in clusters),
-    )
 
 
 def table_prices() -> Prices:
@@ -219,96 +100,13 @@ def until_it_stops(job: Job, prices: Prices) -> tuple[int, float, float]:
     return len(seen), spent / job.cheapest_usd, best.cost_usd / job.cheapest_usd
 
 
-def at_random(job: Job, seed: int) -> Tally:
-    tally = Tally(job)
-    for number in np.random.default_rng(seed).permutation(len(job.clusters)):
-        tally.add(int(number))
-    return tally
-
-
-def by_optuna(job: Job, seed: int, sampler: Callable[[int], optuna.samplers.BaseSampler]) -> Tally:
-    """Type, then the count among those that there are of this type; log of cost; a failure counts twice its cost.
-
-    A cluster that it asks for again is told at once and not counted; then it is given a new one.
-    """
-    study, chance = optuna.create_study(sampler=sampler(seed)), np.random.default_rng(seed)
-    counts: dict[str, list[int]] = {}
-    for kind, count in job.clusters:
-        counts.setdefault(kind, []).append(count)
-    tally, again = Tally(job), False
-    while not tally.over:
-        if again:
-            kind, count = job.clusters[int(chance.choice(tally.left))]
-            study.enqueue_trial({"type": kind, f"nodes of {kind}": counts[kind].index(count)})
-        trial = study.ask()
-        kind = trial.suggest_categorical("type", list(counts))
-        count = counts[kind][trial.suggest_int(f"nodes of {kind}", 0, len(counts[kind]) - 1)]
-        number = job.clusters.index((kind, count))
-        study.tell(trial, math.log(job.usd(number) * (1.0 if job.ok[number] else 2.0)))
-        again = number in tally.order
-        if not again:
-            tally.add(number)
-    return tally
-
-
-def cherrypick(job: Job, seed: int) -> Tally:
-    """A Gaussian process on cost over vCPUs, memory, nodes and their ratios, as CherryPick has it.
-
-    Matern 5/2, length and noise of the greatest likelihood; three random points, then by expected improvement.
-    """
-    sizes = [(packaged()[kind].vcpus, packaged()[kind].memory_gib, count) for kind, count in job.clusters]
-    raw = np.array([[cpu * n, gib * n, cpu, gib / cpu, n] for cpu, gib, n in sizes], dtype=float)
-    points = (raw - raw.mean(0)) / (raw.std(0) + 1e-12)
-    apart = np.sqrt(5.0 * ((points[:, None] - points[None]) ** 2).sum(2))
-    lengths, noises = np.repeat([0.5, 1.0, 2.0, 4.0, 8.0], 3), np.tile([1e-3, 1e-2, 1e-1], 5)
-    scaled = apart[None] / lengths[:, None, None]
-    kernels = (1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled)
-    tally = Tally(job)
-    for number in np.random.default_rng(seed).permutation(len(points))[:3]:
-        tally.add(int(number))
-    while not tally.over and tally.left:
-        known = [number for number in tally.order if job.ok[number]]
-        cost = np.array([job.usd(number) for number in known])
-        if len(known) < 2:
-            tally.add(tally.left[0])
-            continue
-        told = (cost - cost.mean()) / (cost.std() + 1e-12)
-        inner = kernels[:, known][:, :, known] + noises[:, None, None] * np.eye(len(known))
-        factor = np.linalg.cholesky(inner)
-        aligned = np.linalg.solve(factor, np.broadcast_to(told[:, None], (len(lengths), len(known), 1)))[:, :, 0]
-        likelihood = -0.5 * (aligned**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
-        chosen = int(np.argmax(likelihood))
-        across = np.linalg.solve(factor[chosen], kernels[chosen][known][:, tally.left])
-        mean, deviation = aligned[chosen] @ across, np.sqrt(np.maximum(1.0 - (across**2).sum(0), 1e-9))
-        z = (told.min() - mean) / deviation
-        tally.add(tally.left[int(np.argmax(deviation * (z * norm.cdf(z) + norm.pdf(z))))])
-    return tally
-
-
-def tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed)
-
-
-def gp(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.GPSampler(seed=seed)
-
-
 def methods(prices: Prices) -> dict[str, Callable[[Job, int], Tally]]:
     """All that are compared, by name."""
-    found: dict[str, Callable[[Job, int], Tally]] = {
-        "ours": partial(ours, prices=prices),
-        "random": at_random,
-        "tpe": partial(by_optuna, sampler=tpe),
-        "cherrypick": cherrypick,
-    }
-    if importlib.util.find_spec("torch") is not None:
-        found["gpsampler"] = partial(by_optuna, sampler=gp)
-    return found
+    return {"ours": partial(ours, prices=prices), **rivals()}
 
 
 def one(task: tuple[Callable[[Job, int], Tally], Job, int]) -> tuple[list[int], float]:
     """One replay, in a worker."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     replay, job, seed = task
     tally = replay(job, seed)
     return tally.runs, tally.dollars
@@ -357,7 +155,7 @@ def main() -> int:
     """Prints the table, 1 when a bar is missed; or the JSON, and what is missed beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the CSV of runtimes")
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=50, help="replays of each job that depends on chance")
     parser.add_argument("--json", action="store_true", help="one object: method -> figures")
     parser.add_argument("--prices", type=Path, help="what `servo-emr prices -o json` prints; else the packaged table")
     parser.add_argument(
@@ -365,6 +163,8 @@ def main() -> int:
         help="both: that of the full bill is under each method's full_bill",
     )  # fmt: skip
     wanted = parser.parse_args()
+    if wanted.seeds < 1:
+        parser.error(f"--seeds {wanted.seeds}: at least 1")
     prices = Prices.read(wanted.prices) if wanted.prices else table_prices()
     kinds = [kind == "full" for kind in ("job", "full") if wanted.accounting in (kind, "both")]
     jobs = [read(wanted.data, prices, full) for full in kinds]
@@ -373,7 +173,7 @@ def main() -> int:
     figures = {
         name: {**own, **({"full_bill": found[1][name]} if len(found) > 1 else {})} for name, own in found[0].items()
     }
-    if importlib.util.find_spec("torch") is None:
+    if not HAS_TORCH:
         print("Optuna's GPSampler is left out: it needs torch, which this project does not install.", file=sys.stderr)
     if wanted.json:
         print(json.dumps(figures, indent=1))

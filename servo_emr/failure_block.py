@@ -18,13 +18,22 @@ from servo_emr.lifecycle.guards import spent
 from servo_emr.lifecycle.release import command_by_hand
 from servo_emr.remedies import next_step
 
-__all__ = ["console_of", "failure_block", "failure_of", "launches"]
+__all__ = ["console_of", "failure_block", "failure_of", "launches", "visible"]
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TRACEBACK_LINES = 60
 _TAIL_LINES = 20
 _LINE = 400
 """Characters of a line of somebody else's that are shown; the whole is in the record or in the log."""
+
+
+def visible(text: str) -> str:
+    """Somebody else's text without what a terminal would obey: colours are left out, other control characters are
+    written out. What was to overwrite its line, as the bar of a progress does, stands on one of its own.
+    """
+    plain = _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", plain)
 
 
 def failure_of(record: RunRecord) -> str | None:
@@ -73,7 +82,7 @@ def _block(reason: Reason, message: str, remedy: str, details: Mapping[str, Any]
         lines += _fact("Cleaned up", _cleaned(record, reason))
     else:
         lines += _fact("Dollars", "none: nothing was launched")
-    return "\n".join([*lines, *_tails(details)])
+    return visible("\n".join([*lines, *_tails(details)]))
 
 
 def _verdict(reason: Reason) -> str:
@@ -100,7 +109,7 @@ def _fact(name: str, text: object) -> list[str]:
 
 def _quoted(text: str, most: int) -> list[str]:
     """The last lines of somebody else's text, without what colours a terminal, set apart from ours."""
-    lines = _ANSI.sub("", text).replace("\r\n", "\n").strip("\n").split("\n")
+    lines = visible(text).strip("\n").split("\n")
     left_out = len(lines) - most
     note = [f"    | [{left_out} lines before these]"] if left_out > 0 else []
     shown = [line if len(line) <= _LINE else f"{line[:_LINE]} [...]" for line in lines[-most:]]

@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "servo_emr"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted(path for folder in ("tools", "benchmarks") for path in (ROOT / folder).glob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MODULE_LINES, FUNCTION_LINES = 330, 60
 
@@ -76,7 +77,7 @@ def test_a_contract_refuses_the_import_it_is_there_for(tmp_path: Path, module: s
     assert re.search(rf"^{re.escape(contract)}.* BROKEN\b", result.stdout, re.MULTILINE), result.stdout
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
+@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=named)
 def test_every_module_says_what_it_is_for_and_is_short_enough_to_be_one(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)

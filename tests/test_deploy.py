@@ -43,7 +43,7 @@ def compose() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def manifests() -> list[dict[str, Any]]:
     files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-    assert [path.name for path in files] == ["optimizer.yaml", "servo.yaml"]
+    assert [path.name for path in files] == ["optimizer.yaml", "secret.yaml", "servo.yaml"]
     return [document for path in files for document in yaml.safe_load_all(path.read_text())]
 
 
@@ -121,7 +121,7 @@ def test_compose_s_services_write_to_their_volumes_only_and_gain_no_rights(compo
     writable = {
         name: [one for one in s["volumes"] if not one.endswith(":ro")] for name, s in compose["services"].items()
     }
-    assert writable == {"servo": [], "optimizer": ["study:/servo"], "dashboard": ["study:/servo"]}
+    assert writable == {"servo": [], "optimizer": ["study:/servo"], "dashboard": []}
     assert "healthcheck" not in compose["services"]["servo"], "the image's own"
 
 
@@ -159,6 +159,7 @@ def test_a_pod_of_kubernetes_is_nobody_on_a_read_only_root(deployments: dict[str
         pod = deployment["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
+        assert pod["shareProcessNamespace"] is True, "process 1 is deaf to SIGTERM until it has a handler"
         (container,) = pod["containers"]
         assert container["securityContext"] == {
             "readOnlyRootFilesystem": True,
@@ -185,6 +186,25 @@ def test_the_servo_s_pod_is_known_to_aws_by_its_account_and_its_health_is_what_t
     assert f"{VARIABLE}=/tmp/" in dockerfile
     assert json.dumps(HEALTH) in dockerfile
     assert f"--uid {pod['securityContext']['runAsUser']} " in dockerfile
+
+
+def test_no_file_that_is_applied_as_it_is_holds_a_token(manifests: list[dict[str, Any]]) -> None:
+    """Made by `kubectl create secret`, the Secret is not put back to a word that anybody could guess."""
+    applied = re.findall(r"--filename (deploy/kubernetes/\S+)", (ROOT / "docs" / "deploy.md").read_text())
+    assert applied and all((ROOT / name).is_file() for name in applied)
+    kinds = [one["kind"] for name in applied for one in yaml.safe_load_all((ROOT / name).read_text())]
+    assert "Secret" not in kinds
+    (secret,) = [one for one in manifests if one["kind"] == "Secret"]
+    assert secret["stringData"] == {"token": "TOKEN"}
+
+
+def test_every_optimizer_here_is_given_the_prices(
+    compose: dict[str, Any], deployments: dict[str, dict[str, Any]]
+) -> None:
+    (container,) = deployments["optimizer"]["template"]["spec"]["containers"]
+    (start,) = unit("servo-emr-optimizer.service")["ExecStart"]
+    for words in (compose["services"]["optimizer"]["command"], container["args"], start.split()):
+        assert re.search(r"--prices[ =]\S*prices\.json( |$)", " ".join(words))
 
 
 def test_a_host_s_servo_alone_is_told_to_stop_and_may_write_nowhere() -> None:

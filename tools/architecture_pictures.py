@@ -46,6 +46,11 @@ _LETTER = 7.3
 """Pixels that a letter takes at most, on average."""
 
 
+def _width(name: str) -> float:
+    """Of the box around a name."""
+    return len(name) * _LETTER + 22
+
+
 @dataclass
 class _Drawing:
     """An SVG under way; everything in pixels from the upper left corner."""
@@ -58,6 +63,12 @@ class _Drawing:
     def box(self, x: float, y: float, width: float, height: float, kind: str = "box") -> None:
         self.parts.append(f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="4"/>')
         self.height = max(self.height, int(y + height + 12))
+
+    def named_box(self, middle: float, y: float, height: float, name: str) -> None:
+        """A box as wide as the name in it."""
+        width = _width(name)
+        self.box(middle - width / 2, y, width, height)
+        self.text(middle, y + height / 2 + 5, name, "name")
 
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "middle") -> None:
         self.parts.append(f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>')
@@ -85,9 +96,8 @@ def layers() -> str:
         drawing.box(12, y, 620, 44, "row")
         x = 22.0
         for name in row.split(" | "):
-            width = len(name) * _LETTER + 22
-            drawing.box(x, y + 8, width, 28)
-            drawing.text(x + width / 2, y + 27, name, "name")
+            width = _width(name)
+            drawing.named_box(x + width / 2, y + 8, 28, name)
             x += width + 12
         y += 56
     for place, name, lines in (
@@ -113,44 +123,54 @@ class Said:
     words: str
 
 
-ADJUST = (
-    ("optimizer", "connector", "lifecycle.stage", "target", "price book", "workspace"),
-    (
-        Said("optimizer", "connector", "ADJUST core.replicas=6"),
-        Said("connector", "lifecycle.stage", "what is ours"),
-        Said("lifecycle.stage", "workspace", "staged.json"),
-        Said("lifecycle.stage", "lifecycle.stage", "coerce, hold within the bounds"),
-        Said("lifecycle.stage", "target", "preflight: types, zones"),
-        Said("lifecycle.stage", "price book", "quote, estimate"),
-        Said("lifecycle.stage", "lifecycle.stage", "apply the limits"),
-        Said("lifecycle.stage", "workspace", "staged.json, if nobody changed it meanwhile"),
-        Said("lifecycle.stage", "connector", "values that will run"),
-        Said("connector", "optimizer", "description"),
-    ),
+def _spoken(policy: str, text: str) -> tuple[Sequence[str], Sequence[Said]]:
+    """The lanes of a flow, `policy` in their middle; and what is said, a line each: SENDER > RECEIVER: WORDS."""
+    said = []
+    for line in text.strip().splitlines():
+        who, _, words = line.partition(": ")
+        sender, receiver = who.split(" > ")
+        said.append(Said(sender, receiver, words))
+    return ("optimizer", "connector", policy, "target", "price book", "workspace"), said
+
+
+ADJUST = _spoken(
+    "lifecycle.stage",
+    """
+optimizer > connector: ADJUST core.replicas=6
+connector > lifecycle.stage: what is ours
+lifecycle.stage > workspace: staged.json
+lifecycle.stage > lifecycle.stage: coerce, hold within the bounds
+lifecycle.stage > target: preflight: types, zones
+lifecycle.stage > price book: quote, estimate
+lifecycle.stage > lifecycle.stage: apply the limits
+lifecycle.stage > workspace: staged.json, if nobody changed it meanwhile
+lifecycle.stage > connector: values that will run
+connector > optimizer: description
+""",
 )
-MEASURE = (
-    ("optimizer", "connector", "lifecycle.measure", "target", "price book", "workspace"),
-    (
-        Said("optimizer", "connector", "MEASURE"),
-        Said("connector", "lifecycle.measure", "order"),
-        Said("lifecycle.measure", "workspace", "records: answered before, or left unfinished?"),
-        Said("lifecycle.measure", "target", "preflight"),
-        Said("lifecycle.measure", "price book", "quote, estimate"),
-        Said("lifecycle.measure", "lifecycle.measure", "limits, breaker, the day's budget"),
-        Said("lifecycle.measure", "workspace", "the intent on record, then the files"),
-        Said("lifecycle.measure", "target", "submit, once"),
-        Said("lifecycle.measure", "target", "observe, at a pace"),
-        Said("lifecycle.measure", "connector", "progress"),
-        Said("connector", "optimizer", "progress"),
-        Said("lifecycle.measure", "workspace", "evidence: result.json, output.ipynb"),
-        Said("lifecycle.measure", "lifecycle.measure", "verdict"),
-        Said("lifecycle.measure", "target", "release, until seen ended"),
-        Said("lifecycle.measure", "target", "usage"),
-        Said("lifecycle.measure", "price book", "bill"),
-        Said("lifecycle.measure", "workspace", "the record"),
-        Said("lifecycle.measure", "connector", "figures, or failure"),
-        Said("connector", "optimizer", "measurement, or its error"),
-    ),
+MEASURE = _spoken(
+    "lifecycle.measure",
+    """
+optimizer > connector: MEASURE
+connector > lifecycle.measure: order
+lifecycle.measure > workspace: records: answered before, or left unfinished?
+lifecycle.measure > target: preflight
+lifecycle.measure > price book: quote, estimate
+lifecycle.measure > lifecycle.measure: limits, breaker, the day's budget
+lifecycle.measure > workspace: the intent on record, then the files
+lifecycle.measure > target: submit, once
+lifecycle.measure > target: observe, at a pace
+lifecycle.measure > connector: progress
+connector > optimizer: progress
+lifecycle.measure > workspace: evidence: result.json, output.ipynb
+lifecycle.measure > lifecycle.measure: verdict
+lifecycle.measure > target: release, until seen ended
+lifecycle.measure > target: usage
+lifecycle.measure > price book: bill
+lifecycle.measure > workspace: the record
+lifecycle.measure > connector: figures, or failure
+connector > optimizer: measurement, or its error
+""",
 )
 
 
@@ -162,9 +182,7 @@ def flow(title: str, lanes: Sequence[str], said: Sequence[Said]) -> str:
     bottom = 64 + 36 * len(said) + 10
     for name, x in at.items():
         drawing.line([(x, 44), (x, bottom)], "life")
-        width = len(name) * _LETTER + 22
-        drawing.box(x - width / 2, 14, width, 30)
-        drawing.text(x, 34, name, "name")
+        drawing.named_box(x, 14, 30, name)
     for number, one in enumerate(said):
         y, start, end = 76 + 36 * number, at[one.sender], at[one.receiver]
         if start == end:

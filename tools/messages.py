@@ -102,8 +102,8 @@ def _messages(
     if name in errors:
         heading = USAGE if name == "UsageError" else _heading(call, reasons)
         texts = _texts(_argument(call, 1 if name == "failure" else 0, "message"), module)
-    elif name in ("ValueError", "_fail"):
-        heading = USAGE if name == "_fail" else wrong
+    elif name in ("ValueError", "_fail", "fail"):
+        heading = wrong if name == "ValueError" else USAGE
         texts = _texts(_argument(call, 0, "message"), module)
     elif name in _CHECKS:
         heading = _heading(call, reasons) if name in ("Finding", "failed") else SAID

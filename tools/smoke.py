@@ -7,18 +7,13 @@ For each: `pip install 'WHEEL[EXTRA]' -c constraints.txt` into an empty environm
 the sample servo.yaml in a folder that holds nothing else, then what the extra is for. HOME is empty and no variable of
 AWS, servox or ours is set but those that name the emulator, which runs from the wheel too. Needs the package index, and
 knows nothing of the source tree but servo.yaml, constraints.txt and dist/.
-
-Installs with uv where that is on PATH, which takes seconds for pip's minutes, else with pip.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,17 +21,17 @@ import time
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.parser import Parser
 from pathlib import Path
 
+from installed import Environment, Failed, import_times, listening, size
+from try_environment import installer
+
 ROOT = Path(__file__).resolve().parent.parent
 DEVELOPERS = ("dev", "docs")
 """Extras for those who work on the project: make's targets try them."""
-PATIENCE_S = 1800.0
-"""Bounds a hang; the demo takes a third of it."""
 NOTEBOOK = {
     "nbformat": 4,
     "nbformat_minor": 5,
@@ -55,48 +50,6 @@ from pyspark.sql import SparkSession
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 print("Spark", spark.version, "counts", spark.range(7).count())
 """
-
-
-class Failed(Exception):
-    """Something that had to work did not; the text says what was run and what it said."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """An environment with the wheel, and the empty folder in which its commands are run."""
-
-    name: str
-    folder: Path
-    work: Path
-
-    def start(self, words: tuple[str, ...], variables: Mapping[str, str]) -> subprocess.Popen[str]:
-        """A command of the environment, as a process."""
-        home = self.work.parent / "home"
-        home.mkdir(exist_ok=True)
-        clean = {"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
-        return subprocess.Popen(
-            [str(self.folder / "bin" / words[0]), *words[1:]],
-            cwd=self.work,
-            env={**clean, "AWS_EC2_METADATA_DISABLED": "true", **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *words: str, variables: Mapping[str, str], fails: bool = False) -> str:
-        """What a command prints on standard output, or, where it is to fail, on standard error.
-
-        Raises:
-            Failed: it ended otherwise.
-        """
-        with self.start(words, variables) as process:
-            out, err = process.communicate(timeout=PATIENCE_S)
-        if (process.returncode != 0) is not fails:
-            raise Failed(
-                f"{self.name}: {' '.join(words)}: exit status {process.returncode}\n{out[-2000:]}{err[-4000:]}"
-            )
-        return err if fails else out
 
 
 @dataclass
@@ -175,6 +128,11 @@ def optimizer(smoke: Smoke, made: Environment) -> str:
     return "its page is served"
 
 
+def dashboard(smoke: Smoke, made: Environment) -> str:
+    """Optuna's own program starts; it is not ours."""
+    return made.run("optuna-dashboard", "--version", variables=smoke.variables).strip()
+
+
 def report(smoke: Smoke, made: Environment) -> str:
     """One self-contained file that holds the run."""
     made.run("servo-emr", "report", variables=smoke.variables)
@@ -210,72 +168,17 @@ def demo(smoke: Smoke, made: Environment) -> str:
     return f"{(time.monotonic() - began) / 60:.1f} min; {found[0] if found else ''}"
 
 
-def installer(python: Path) -> list[str]:
-    """The command that installs into the environment of `python`: uv's, or its own pip's."""
-    uv = shutil.which("uv")
-    if uv is not None:
-        return [uv, "pip", "install", "--python", str(python)]
-    return [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-
-
 TRIES: dict[str, Callable[[Smoke, Environment], str]] = {
     "emulator": emulator,
     "plain": plain,
     "notebook": notebook,
     "optimizer": optimizer,
+    "dashboard": dashboard,
     "report": report,
     "spark": spark,
     "demo": demo,
 }
 """In this order: the emulator is what the others speak to."""
-
-
-@contextmanager
-def listening(made: Environment, words: tuple[str, ...], variables: Mapping[str, str]) -> Iterator[str]:
-    """A server of ours while it runs; its URL, as it prints it."""
-    process = made.start(words, variables)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line.startswith("listening on "):
-            process.terminate()
-            raise Failed(f"{made.name}: {' '.join(words)}: {line}{process.communicate(timeout=60)[1]}")
-        yield line.removeprefix("listening on ").strip()
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-
-
-def size(made: Environment) -> int:
-    """Bytes of an installation: all of its site-packages but pip, which the environment itself brought."""
-    (site,) = made.folder.glob("lib/python3.*/site-packages")
-    return sum(
-        path.stat().st_size
-        for path in site.rglob("*")
-        if path.is_file() and not path.relative_to(site).parts[0].startswith(("pip-", "pip"))
-    )
-
-
-def import_times(made: Environment, variables: Mapping[str, str], pairs: int = 7) -> str:
-    """Importing servox with and without the connector, taken in turn, processor time of whole processes: their ratio,
-    and our own modules' share by `python -X importtime`."""
-
-    def used(program: str) -> float:
-        before = os.times()
-        made.run("python", "-c", program, variables=variables)
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    taken = [(used("import servo_emr.connector"), used("import servo")) for _ in range(pairs + 1)][1:]
-    ratio = statistics.median(with_us / without for with_us, without in taken)
-    with made.start(("python", "-X", "importtime", "-c", "import servo_emr.connector"), variables) as process:
-        lines = [line.split("|") for line in process.communicate(timeout=PATIENCE_S)[1].splitlines()]
-    own = sum(int(a.split(":")[1]) for a, _, name in lines[1:] if name.strip().startswith("servo_emr"))
-    total = sum(int(a.split(":")[1]) for a, _, name in lines[1:])
-    return (
-        f"import servo_emr.connector: median {statistics.median(a for a, _ in taken):.2f} s of processor time, "
-        f"{ratio:.2f} of `import servo` ({pairs} pairs); our modules are {100 * own / total:.0f} % of it"
-    )
 
 
 def metadata(wheel: Path) -> tuple[str, list[str]]:

@@ -128,7 +128,9 @@ def _outcome(status: Mapping[str, Any], records: Mapping[str, RunRecord], notebo
     if best is not None:
         often = f"measured {best['repeats']} times" if best["repeats"] > 1 else "measured once"
         lines.append(f"Cheapest: {core_nodes(best['settings'])}, {dollars(best['cost_usd'])} USD a run, {often}.")
-    if saving is not None:
+    if saving is not None and saving["share"] < 0.005:
+        lines.append("The settings before it were as good.")
+    elif saving is not None:
         lines.append(f"Saves {saving['share']:.0%} a run of what the settings before it cost.")
     lines.append(f"Why it stopped: {status['why']}")
     lines.append(f"The search itself took {status['runs']} runs and {dollars(status['spent_usd'])} USD, emulated.")

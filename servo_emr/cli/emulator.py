@@ -1,6 +1,5 @@
 """`servo-emr emulator`: the embedded EMR endpoint as a process of its own. What it does is in servo_emr.emulator."""
 
-import ipaddress
 import math
 import os
 import re
@@ -9,8 +8,9 @@ from typing import Any, NoReturn, Optional, Union
 
 import typer
 
+from servo_emr.cli.serving import LOOPBACK, listen_address, port_number, time_s
 from servo_emr.emulator.prices.table import load_prices
-from servo_emr.emulator.settings import LOOPBACK, Data, Settings
+from servo_emr.emulator.settings import Data, Settings
 from servo_emr.emulator.world.clock import FASTEST
 from servo_emr.emulator.world.durations import Ernest, parse_coefficients
 from servo_emr.emulator.world.replay import Runtimes, load_runtimes
@@ -18,7 +18,6 @@ from servo_emr.pricing.table import PACKAGED
 
 __all__ = ["emulator"]
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _REPLAY = "replay:"
 _REAL = "means nothing with --durations wall"
 
@@ -50,8 +49,6 @@ def emulator(
 
     Prints `listening on http://127.0.0.1:N` when it is ready. Steps run with your rights. No figure is AWS's.
     """
-    if not 0 <= port <= 65535:
-        _fail(f"--port {port}: a port is 0 to 65535")
     how = _durations(durations, model)
     given: dict[str, Any] = {} if seed is None else {"seed": seed}
     if noise is not None:
@@ -61,12 +58,12 @@ def emulator(
     if process_cap is not None:
         if how is None or no_execute:
             _fail(f"--process-cap {process_cap}: {_REAL if how is None else 'means nothing with --no-execute'}")
-        given["process_cap"] = _seconds("--process-cap", process_cap)
+        given["process_cap"] = time_s("--process-cap", process_cap, _fail)
     if no_execute and how is None:
         _fail(f"--no-execute: {_REAL}: a step that does not run has no real duration; use model or replay:FILE")
     settings = Settings(
-        port=port,
-        host=_address(host),
+        port=port_number(port, _fail),
+        host=listen_address(host, _fail),
         speed=_at_least_zero("--speed", speed) if speed <= FASTEST else _fail(f"--speed {speed}: 0 to {FASTEST:g}"),
         durations=how,
         execute=not no_execute,
@@ -144,20 +141,6 @@ def _data(text: str) -> Data:
             bucket, _, prefix = uri.removeprefix("s3://").partition("/")
             return Data(bucket, prefix, Path(folder).expanduser())
     return _fail(f"--data {text}: there is no folder {places[0][1]}")
-
-
-def _address(host: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(LOOPBACK if host == "localhost" else host))
-    except ValueError:
-        _fail(f"--host {host}: an IPv4 address of this machine, or 0.0.0.0 for all of them")
-
-
-def _seconds(option: str, text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None or float(match[1]) == 0:
-        _fail(f"{option} {text}: a time such as 90s, 30m or 2h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def _at_least_zero(option: str, value: float) -> float:

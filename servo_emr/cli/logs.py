@@ -17,6 +17,7 @@ from servo_emr.domain.logs import LOG_NAMES, StepLog, StepLogs
 from servo_emr.domain.ports import Handle
 from servo_emr.domain.run import RunRecord, StepLook
 from servo_emr.domain.spec import RunKey
+from servo_emr.failure_block import visible
 from servo_emr.wiring import Live, assemble, step_logs
 
 __all__ = ["logs"]
@@ -125,5 +126,7 @@ def _more(reader: _Reader, step: StepLook, log: StepLog) -> None:
         empty = "" if log.text else " (empty)"
         head = f"==> step {step.name} ({step.state}), {log.name}: {log.uri} <=={empty}"
         typer.echo(fitted(head, columns()))
-    typer.echo(log.text[seen or 0 :], nl=bool(log.text) and not log.text.endswith("\n"))
+    # A job's output is somebody else's: a terminal is not to obey it. In a pipe it is what it is.
+    text = log.text[seen or 0 :]
+    typer.echo(text if columns() is None else visible(text), nl=bool(log.text) and not log.text.endswith("\n"))
     reader.printed[log.uri] = len(log.text)

@@ -12,15 +12,13 @@ from typing import Any, NoReturn, Optional
 import typer
 import yaml
 
+from servo_emr.cli.create_cluster import command_for
+from servo_emr.cli.serving import LOOPBACK, listen_address, port_number, time_s
 from servo_emr.cli.settings_file import file_of
 
 __all__ = ["optimizer"]
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _CHEAPEST, _FASTEST = "cheapest", "fastest"
-LOOPBACK = "127.0.0.1"
-_APPLICATIONS = ("Spark",)
-"""What a cluster has when servo.yaml names none."""
 
 
 def optimizer(
@@ -58,9 +56,8 @@ def optimizer(
     Prints `listening on http://127.0.0.1:N` when it is ready. GET / shows what it does, and why. It launches nothing by
     itself: its servo does, within servo.yaml's bounds and limits.
     """
-    if not 0 <= port <= 65535:
-        _fail(f"--port {port}: a port is 0 to 65535")
-    own, address = _servo_yaml(context.obj), _address(host)
+    port_number(port, _fail)
+    own, address = _servo_yaml(context.obj), listen_address(host, _fail)
     access = _access(application, _token(token_file, own), own, address)
     limits = {
         "runs": runs,
@@ -68,7 +65,7 @@ def optimizer(
         "hours": None if hours is None else _positive("--hours", hours),
     }
     further = {"storage": storage, "port": port, "host": address, "seed": seed or 0, "with_parent": with_parent}
-    further["recheck_s"] = _seconds("--recheck", recheck)
+    further["recheck_s"] = time_s("--recheck", recheck, _fail)
     wanted = {**_objective(objective, deadline, price), "runs_declared": future_runs}
     raise typer.Exit(_run({**access, "hosts": _hosts(address, allow_host)}, wanted, limits, further, prices, own))
 
@@ -100,12 +97,12 @@ def _run(
     own: dict[str, Any],
 ) -> int:
     try:
-        from servo_emr.optimizer import app  # Optuna, scikit-learn and the server: only now, and only here
+        from servo_emr.optimizer import app  # Optuna, scipy and the server: only now, and only here
+        from servo_emr.optimizer.create_cluster import create_cluster
         from servo_emr.optimizer.limits import Limits
         from servo_emr.optimizer.prices import Prices
         from servo_emr.optimizer.search import Objective
         from servo_emr.optimizer.server import Access
-        from servo_emr.optimizer.status import Cluster
     except ModuleNotFoundError as error:
         _fail(f"the optimizer needs the package {error.name!r}: pip install 'servo-emr[optimizer]'", 1)
     place = f"{further['host']}:{further['port']}"
@@ -117,7 +114,7 @@ def _run(
                 objective=Objective(**objective),
                 limits=Limits(**limits),
                 prices=None if prices is None else Prices.read(prices),
-                cluster=Cluster(*_cluster(own)),
+                command=command_for(own["path"], own["emr"]) if own.get("emr") else create_cluster,
                 **further,
             )
         )
@@ -130,7 +127,7 @@ def _run(
 
 
 def _servo_yaml(given: Optional[str]) -> dict[str, Any]:
-    """optimizer.id and optimizer.token of servo.yaml, and its emr section; {} when there is no such file."""
+    """optimizer.id and optimizer.token of servo.yaml, its emr section and its path; {} when there is no such file."""
     path = file_of(given)
     if not (given or os.environ.get("SERVO_CONFIG_FILE")) and not path.exists():
         return {}
@@ -141,7 +138,7 @@ def _servo_yaml(given: Optional[str]) -> dict[str, Any]:
     document = document if isinstance(document, dict) else {}
     own, emr = document.get("optimizer"), document.get("emr")
     found = {name: str(own[name]) for name in ("id", "token") if own.get(name)} if isinstance(own, dict) else {}
-    return {**found, "emr": emr if isinstance(emr, dict) else {}}
+    return {**found, "path": path, "emr": emr if isinstance(emr, dict) else {}}
 
 
 def _token(file: Optional[Path], own: dict[str, Any]) -> Optional[str]:
@@ -156,32 +153,6 @@ def _token(file: Optional[Path], own: dict[str, Any]) -> Optional[str]:
     return token or _fail(f"token file {path}: is empty")
 
 
-def _cluster(own: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """What servo.yaml says of a cluster beside its settings, as words of the AWS CLI; and the bids of spot groups."""
-    emr = own.get("emr", {})
-    cluster, components = (
-        emr.get(name) if isinstance(emr.get(name), dict) else {} for name in ("cluster", "components")
-    )
-    if not cluster.get("release_label"):
-        return [], {}
-    words = ["--region", str(emr["region"])] if emr.get("region") else []
-    words += ["--release-label", str(cluster["release_label"])]
-    applications = cluster.get("applications") or _APPLICATIONS
-    words += ["--applications", *(f"Name={name}" for name in applications)]
-    subnets = cluster.get("subnet_ids") or []
-    attributes = [f"InstanceProfile={cluster.get('instance_profile', 'EMR_EC2_DefaultRole')}"]
-    attributes += [f"SubnetId={subnets[0]}"] if subnets else []
-    words += ["--service-role", str(cluster.get("service_role", "EMR_DefaultRole"))]
-    words += ["--ec2-attributes", ",".join(attributes)]
-    words += ["--log-uri", str(cluster["log_uri"])] if cluster.get("log_uri") else []
-    bids = {
-        name: str(body.get("bid_price", "OnDemandPrice"))
-        for name, body in components.items()
-        if isinstance(body, dict) and body.get("market") == "spot"
-    }
-    return words, bids
-
-
 def _objective(objective: str, deadline: Optional[str], price: Optional[float]) -> dict[str, Any]:
     if objective not in (_CHEAPEST, _FASTEST):
         _fail(f"--objective {objective}: cheapest or fastest")
@@ -193,7 +164,7 @@ def _objective(objective: str, deadline: Optional[str], price: Optional[float]) 
         _fail(f"--price {price:g}: means nothing with --objective cheapest")
     if deadline is None:
         return {"kind": "cheapest"}
-    return {"kind": "cheapest-under-deadline", "deadline_s": _seconds("--deadline", deadline)}
+    return {"kind": "cheapest-under-deadline", "deadline_s": time_s("--deadline", deadline, _fail)}
 
 
 def _hosts(address: str, allowed: list[str]) -> tuple[str, ...]:
@@ -206,20 +177,6 @@ def _host_name(name: str) -> str:
     if re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", name) is None:
         _fail(f"--allow-host {name}: a name or an address alone, without scheme and port")
     return name.lower()
-
-
-def _address(host: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(LOOPBACK if host == "localhost" else host))
-    except ValueError:
-        _fail(f"--host {host}: an IPv4 address of this machine, or 0.0.0.0 for all of them")
-
-
-def _seconds(option: str, text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", text)
-    if match is None or float(match[1]) == 0:
-        _fail(f"{option} {text}: a time such as 90s, 30m, 2h, 1d or 1w")
-    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def _positive(option: str, value: float) -> float:

@@ -25,7 +25,12 @@ With a job of your own:
   servo-emr cycle --emulated         the dry run, on this machine
   servo-emr cycle                    one run on your account: it asks first
   servo-emr runs                     what was measured; `show` tells all of one
-  servo-emr report                   all runs as one page"""
+  servo-emr report                   all runs as one page
+
+To let it search, without `optimizer:` in servo.yaml, with OPSANI_OPTIMIZER and
+OPSANI_TOKEN of your choice set for both:
+  servo-emr optimizer --port 8765    what is tried next; its page shows why
+  OPSANI_BASE_URL=http://127.0.0.1:8765 servo run"""
 _END = "Each command has -h.\nExit status: 0 done, 1 failed, 2 wrong usage or configuration."
 
 

@@ -16,7 +16,7 @@ from servo_emr.cli.timeline import drawing, spans
 from servo_emr.domain.errors import UsageError, Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
-from servo_emr.failure_block import console_of, failure_of
+from servo_emr.failure_block import console_of, failure_of, visible
 from servo_emr.lifecycle.guards import spent
 from servo_emr.wiring import Live, assemble
 
@@ -82,7 +82,7 @@ def page(record: RunRecord, width: int | None = None) -> str:
     ]
     warnings = [*record.warnings, *([f"disturbed: {details['disturbed']}"] if details.get("disturbed") else [])]
     parts += [fitted(f"Mind: {warning}", width) for warning in warnings]
-    return "\n\n".join(part for part in parts if part)
+    return visible("\n\n".join(part for part in parts if part))
 
 
 def _head(record: RunRecord) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import uvicorn
 
+from servo_emr.optimizer.create_cluster import Command, create_cluster
 from servo_emr.optimizer.flow import Flow
 from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.limits import Limits
@@ -19,12 +23,12 @@ from servo_emr.optimizer.policy import Policy
 from servo_emr.optimizer.prices import Prices
 from servo_emr.optimizer.search import Objective, Search, Space
 from servo_emr.optimizer.server import Access, make_app
-from servo_emr.optimizer.status import Cluster
 from servo_emr.optimizer.study import Study, StudyError, new_uid
 
-__all__ = ["LOOPBACK", "Settings", "StudyError", "run"]
+__all__ = ["LOOPBACK", "Settings", "StudyError", "holding", "run"]
 
 LOOPBACK = "127.0.0.1"
+_SQLITE = "sqlite:///"
 _KEEP_ALIVE_S = 900
 """Longer than any sleep that a servo is sent to: its open connection says that it lives."""
 
@@ -33,8 +37,8 @@ _KEEP_ALIVE_S = 900
 class Settings:
     """What the command line says.
 
-    port 0 takes a free one; recheck_s: seconds between measurements of the best; with_parent: end when the process that
-    started this one has ended.
+    port 0 takes a free one; recheck_s: seconds between measurements of the best; command: what makes a command of the
+    AWS CLI of recommended settings; with_parent: end when the process that started this one has ended.
     """
 
     storage: str
@@ -46,7 +50,7 @@ class Settings:
     recheck_s: float = 7 * 86400.0
     prices: Prices | None = None
     seed: int = 0
-    cluster: Cluster = field(default_factory=Cluster)
+    command: Command = create_cluster
     with_parent: bool = False
 
 
@@ -57,6 +61,36 @@ def run(settings: Settings) -> int:
         OSError: the address cannot be listened on.
         StudyError: the storage cannot be used.
     """
+    with holding(settings.storage):
+        return _serve(settings)
+
+
+@contextlib.contextmanager
+def holding(storage: str) -> Iterator[None]:
+    """Keeps another optimizer of this machine from the same study, as long as the block runs: two of them would number
+    each other's trials. A study on a database server is left to whoever runs that.
+
+    Raises:
+        StudyError: another one holds it, or the file beside it that says so cannot be written.
+    """
+    path = storage.removeprefix(_SQLITE).partition("?")[0]
+    if not storage.startswith(_SQLITE) or path.startswith(("file:", ":memory:")) or not path:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(open(f"{path}.lock", "a"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however that ends
+        except BlockingIOError:
+            raise StudyError(
+                f"--storage {storage}: another optimizer holds this study; end it, or name another"
+            ) from None
+        except OSError as error:
+            raise StudyError(f"--storage {storage}: {path}.lock cannot be written: {error.strerror}") from error
+        yield
+
+
+def _serve(settings: Settings) -> int:
     access = settings.access
     if access.application is None:
         # A study that is alone in its storage is gone on with, whoever the first servo is.
@@ -81,7 +115,7 @@ class _Serving(uvicorn.Server):
 
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings, self._listening, self._parent = settings, listening, os.getppid()
-        app = make_app(settings.access, self._flow, settings.cluster)
+        app = make_app(settings.access, self._flow, settings.command)
         super().__init__(
             uvicorn.Config(
                 app,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Mapping, Sequence
+import math
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +23,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 _REFRESH_S = 10
+_AGAIN = f"<meta http-equiv='refresh' content='{_REFRESH_S}'>"
+_ANEW = f"This page loads anew every {_REFRESH_S} s: <a href='/?still'>keep it as it is</a>."
+_STILL = f"This page stays as it is: <a href='/'>load it anew every {_REFRESH_S} s</a>."
 _STATES = {
     "waiting": "Waiting for a servo",
     "exploring": "Exploring",
@@ -30,41 +35,55 @@ _STATES = {
 }
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """The page of a status document."""
+def page(document: Mapping[str, Any], still: bool = False) -> str:
+    """The page of a status document; `still`: it does not load itself anew, for who reads slowly or copies from it."""
     name = _text(document["application"] or "servo-emr optimizer")
     state = document["state"]
     parts = [
         f"<header><h1>{name}</h1><p class='state {_text(state)}'>{_text(_STATES[state])}</p></header>",
-        f"<p class='why'>{_text(document['why'])}</p>",
+        f"<p class='why {_text(state)}'>{_text(document['why'])}</p>",
         _figures(document),
         _trial(document["trial"]) if document["trial"] else "",
         _recommendation(document),
-        _chart(document["trials"]),
+        _chart(document["trials"], _is_fastest(document)),
         _table(document["trials"]),
         "<footer>The same as JSON: <a href='/status.json'>/status.json</a>. Dollars are those the servo reported."
-        f" This page loads anew every {_REFRESH_S} s.</footer>",
+        f" {_STILL if still else _ANEW}</footer>",
     ]
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<meta http-equiv='refresh' content='{_REFRESH_S}'><title>{name}</title><style>{_STYLE}</style></head>"
+        f"{'' if still else _AGAIN}<title>{name}</title><style>{_STYLE}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>"
     )
 
 
+def _is_fastest(document: Mapping[str, Any]) -> bool:
+    """Whether time is looked for, and not dollars."""
+    return str((document.get("objective") or {}).get("kind", "")).startswith("fastest")
+
+
+def _saved(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What the best saves of what is looked for: a name, a figure, its meaning; no figure while nothing is known."""
+    saving, fastest = document["saving"], _is_fastest(document)
+    name = "Faster by" if fastest else "Saves, a run"
+    if saving is None:
+        return name, "", ""
+    share = saving["share_of_time" if fastest else "share"]
+    if share < 0.005:
+        return name, "nothing yet", "the settings before are as good"
+    told = _seconds(saving["seconds_per_run"]) if fastest else _usd(saving["usd_per_run"])
+    return name, f"{share:.0%}", f"{told} less than the settings before"
+
+
 def _figures(document: Mapping[str, Any]) -> str:
-    best, saving, gain = document["best"], document["saving"], document["expected_gain_usd"]
+    best, gain = document["best"], document["expected_gain_usd"]
     confirmed = "" if best is None else f"{'measured again' if best['confirmed'] else 'not yet measured again'}"
     cells = [
         ("Best so far, a run", _usd(best["cost_usd"]) if best else "none yet", confirmed),
         ("Its job takes", _seconds(best["duration_s"]) if best else "", _settings(best["settings"]) if best else ""),
-        (
-            "Saves, a run",
-            f"{saving['share']:.0%}" if saving else "",
-            f"{saving['usd_per_run']:.4f} USD less than the settings before" if saving else "",
-        ),
-        ("Spent", _usd(document["spent_usd"]), f"{document['runs']} runs of this exploration"),
+        _saved(document),
+        ("Spent", _usd(document["spent_usd"]), _runs(document)),
         ("Next trial may save", _usd(gain) if gain is not None else "", "a future run, expected" if gain else ""),
     ]
     shown = [
@@ -73,6 +92,13 @@ def _figures(document: Mapping[str, Any]) -> str:
         if value
     ]
     return f"<dl class='figures'>{''.join(shown)}</dl>"
+
+
+def _runs(document: Mapping[str, Any]) -> str:
+    """The runs of this exploration, and its dollars where there was another before it."""
+    told = f"{document['runs']} run{'' if document['runs'] == 1 else 's'} of this exploration"
+    usd = document.get("exploration", {}).get("usd", document["spent_usd"])
+    return told if math.isclose(usd, document["spent_usd"], abs_tol=5e-5) else f"{_usd(usd)} in {told}"
 
 
 def _trial(trial: Mapping[str, Any]) -> str:
@@ -99,70 +125,117 @@ def _recommendation(document: Mapping[str, Any]) -> str:
         return ""
     command = ""
     if found["command"]:
-        command = f"<pre tabindex='0'>{_text(found['command'])}</pre><p class='quiet'>{_text(found['note'])}</p>"
+        command = (
+            f"<pre tabindex='0'>{_text(_lines(found['command']))}</pre><p class='quiet'>{_text(found['note'])}</p>"
+        )
     settings = _text(_settings(found["settings"]))
     return f"<section><h2>Recommendation</h2><p><strong>{settings}</strong></p>{command}</section>"
 
 
-def _chart(trials: Sequence[Mapping[str, Any]]) -> str:
-    """What each measured trial cost, in their order, and the least so far."""
+def _chart(trials: Sequence[Mapping[str, Any]], fastest: bool) -> str:
+    """What each measured trial cost, or took where time is looked for, in their order, and the least so far."""
+    key = "duration_s" if fastest else "cost_usd"
     shown = [trial for trial in trials if trial["counts"] and trial["cost_usd"] is not None]
     if len(shown) < 2:
         return ""
-    width, height, left, bottom = 640.0, 200.0, 64.0, 24.0
-    top = max(trial["cost_usd"] for trial in shown) * 1.08
+    width, height, left, bottom = 640.0, 200.0, 84.0, 12.0
+    unit = 60.0 if fastest else 1.0
+    values = [trial[key] / unit for trial in shown]
+    top = max(values) * 1.08
     pace = (width - left - 16) / max(1, len(shown) - 1)
 
-    def at(place: int, usd: float) -> tuple[float, float]:
-        return left + 8 + pace * place, 8 + (height - bottom - 8) * (1 - usd / top)
+    def at(place: int, value: float) -> tuple[float, float]:
+        return left + 8 + pace * place, 8 + (height - bottom - 8) * (1 - value / top)
 
-    dots, line, least = [], [], shown[0]["cost_usd"]
-    for place, trial in enumerate(shown):
-        x, y = at(place, trial["cost_usd"])
+    dots, line, least = [], [], values[0]
+    for place, (trial, value) in enumerate(zip(shown, values, strict=True)):
+        x, y = at(place, value)
         line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
-        least = min(least, trial["cost_usd"])
+        least = min(least, value)
         line.append(f"{x:.1f},{at(place, least)[1]:.1f}")
-        told = f"trial {trial['number']}: {_settings(trial['settings'])}, {_usd(trial['cost_usd'])}"
-        dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4'><title>{_text(told)}</title></circle>")
+        told = _seconds(trial[key]) if fastest else _usd(value)
+        words = f"trial {trial['number']}: {_settings(trial['settings'])}, {told}"
+        dots.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4'><title>{_text(words)}</title></circle>")
     ticks = [0.0, top / 1.08 / 2, top / 1.08]
     marks = [
-        f"<text x='{left - 8}' y='{at(0, usd)[1] + 4:.1f}' text-anchor='end'>{usd:.3g}</text>"
-        f"<line x1='{left}' x2='{width}' y1='{at(0, usd)[1]:.1f}' y2='{at(0, usd)[1]:.1f}'/>"
-        for usd in ticks
+        f"<text x='{left - 8}' y='{at(0, value)[1] + 4:.1f}' text-anchor='end'>{value:.3g}</text>"
+        f"<line x1='{left}' x2='{width}' y1='{at(0, value)[1]:.1f}' y2='{at(0, value)[1]:.1f}'/>"
+        for value in ticks
     ]
+    what, looked_for = ("took", "Minutes of the job") if fastest else ("cost", "USD a run")
     return (
-        "<section><h2>USD a run, trial by trial</h2>"
-        f"<svg viewBox='0 0 {width:.0f} {height:.0f}' role='img' aria-label='Cost of each measured trial'>"
+        f"<section><h2>{looked_for}, trial by trial</h2>"
+        f"<svg viewBox='0 0 {width:.0f} {height:.0f}' role='img' aria-label='{looked_for} of each measured trial'>"
         f"<g class='grid'>{''.join(marks)}</g><polyline points='{' '.join(line)}'/>{''.join(dots)}</svg>"
-        "<p class='quiet'>Dots: what a trial cost. Line: the least so far.</p></section>"
+        f"<p class='quiet'>Dots: what a trial {what}. Line: the least so far.</p></section>"
     )
 
 
 def _table(trials: Sequence[Mapping[str, Any]]) -> str:
+    """All trials, the newest first. Of settings that are the same in all of them the table has no word."""
     if not trials:
         return ""
+    seen = {selector: {str(one["settings"].get(selector)) for one in trials} for selector in trials[-1]["settings"]}
+    same = {selector for selector, values in seen.items() if len(values) == 1}
     rows = [
-        f"<tr class='{_text(trial['state'])}{'' if trial['counts'] else ' old'}'>"
-        f"<td>{trial['number']}</td><td>{_text(_settings(trial['settings']))}</td>"
-        f"<td>{_text(trial['state'])}<small>{_text(_reason(trial))}</small></td>"
-        f"<td class='n'>{_text(_seconds(trial['duration_s']))}</td><td class='n'>{_text(_usd(trial['cost_usd']))}</td>"
-        f"<td class='n'>{_text(_usd(trial['spent_usd']))}</td>"
-        f"<td>{_text(trial['kind'])}: {_text(trial['why'])}</td></tr>"
+        f"<tr role='row' class='{_text(trial['state'])}{'' if trial['counts'] else ' old'}'>"
+        f"<td role='cell'>{trial['number']}</td>"
+        f"<td role='cell'>{_text(_settings(trial['settings'], same))}"
+        f"<small>{_text(trial['kind'])}: {_text(trial['why'])}</small></td>"
+        f"<td role='cell'>{_text(trial['state'])}<small>{_text(_reason(trial))}</small></td>"
+        f"{_number('Job', _seconds(trial['duration_s']))}{_number('A run', _usd(trial['cost_usd']))}"
+        f"{_number('Paid', _usd(trial['spent_usd']))}</tr>"
         for trial in reversed(trials)
     ]
-    heads = "".join(f"<th scope='col'>{name}</th>" for name in ("#", "Settings", "End", "Job", "A run", "Paid", "Why"))
-    return (
-        "<section><h2>Trials</h2><div class='wide' tabindex='0'><table><thead><tr>"
-        f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    heads = "".join(
+        f"<th scope='col' role='columnheader'{mark}>{name}</th>"
+        for name, mark in (
+            *(("#", ""), ("Settings, and why", ""), ("End", "")),
+            *((name, " class='n'") for name in ("Job", "A run", "Paid")),
+        )
     )
+    return (
+        "<section><h2>Trials</h2><div class='wide' tabindex='0'><table role='table'><thead role='rowgroup'>"
+        f"<tr role='row'>{heads}</tr></thead><tbody role='rowgroup'>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _number(of: str, text: str) -> str:
+    """A cell; `of` stands before the figure where the table is a list, on a narrow window."""
+    name = f" data-of='{of}'" if text else ""
+    return f"<td role='cell' class='n'{name}>{_text(text)}</td>"
 
 
 def _reason(trial: Mapping[str, Any]) -> str:
     return "" if trial["reason"] in (None, "success") else str(trial["reason"])
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{selector} {value}" for selector, value in settings.items())
+def _settings(settings: Mapping[str, Any], without: Collection[str] = ()) -> str:
+    """Settings in a few words, the type and number of a role's nodes together; those `without` are left out, unless
+    that is all of them.
+    """
+    shown = {name: value for name, value in settings.items() if name not in without} or dict(settings)
+    told = []
+    for selector, value in shown.items():
+        component, _, name = selector.partition(".")
+        kind, count = f"{component}.inst_type", f"{component}.replicas"
+        if name == "replicas" and kind in settings:
+            told.append(f"{component} {value} x {settings[kind]}")
+        elif name == "inst_type" and count in shown:
+            continue
+        else:
+            told.append(f"{component if name == 'inst_type' else selector} {value}")
+    return ", ".join(told)
+
+
+def _lines(command: str) -> str:
+    """A command with a line for each of its options, which a shell takes for the same."""
+    lines: list[list[str]] = [[]]
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            lines.append([])
+        lines[-1].append(word)
+    return " \\\n  ".join(map(shlex.join, lines))
 
 
 def _known(*parts: tuple[str, str]) -> str:

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Prices"]
+__all__ = ["Prices", "on_spot"]
+
+
+def on_spot(inst_type: str) -> str:
+    """The name under which a type's price on spot stands beside its price on demand."""
+    return f"{inst_type} on spot"
 
 
 @dataclass(frozen=True)
 class Prices:
-    """USD per instance-hour, EC2 and EMR fee together, by instance type; `region` and `source` for who reads them."""
+    """USD per instance-hour, EC2 and EMR fee together, by instance type, on demand and where known `on_spot`; `region`
+    and `source` for who reads them.
+    """
 
     usd_per_hour: Mapping[str, float]
     region: str = ""
@@ -54,8 +61,23 @@ class Prices:
         if not document["rates"]:
             raise ValueError("`rates` is empty")
         found = {name: _hourly(name, rate) for name, rate in document["rates"].items()}
+        found |= _spot(document)
         sources = {str(rate.get("ec2_source", "")) for rate in document["rates"].values()}
         return cls(found, str(document.get("region", "")), ", ".join(sorted(sources - {""})))
+
+
+def _spot(document: dict[str, Any]) -> dict[str, float]:
+    """What types cost on spot, the fee included."""
+    spot = document.get("spot") or {}
+    if not isinstance(spot, dict):
+        raise ValueError("`spot` is no mapping")
+    found = {}
+    for name, usd in spot.items():
+        if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 < usd < math.inf:
+            raise ValueError(f"spot.{name} is {usd!r}, not USD per hour")
+        if name in document["rates"]:
+            found[on_spot(name)] = float(usd) + float(document["rates"][name]["fee"])
+    return found
 
 
 def _hourly(name: str, rate: Any) -> float:

@@ -24,10 +24,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from servo_emr.optimizer.create_cluster import Command
 from servo_emr.optimizer.flow import Flow
 from servo_emr.optimizer.page import HEADERS, page
 from servo_emr.optimizer.peers import Peer
-from servo_emr.optimizer.status import Cluster, status, waiting
+from servo_emr.optimizer.status import status, waiting
 from servo_emr.optimizer.wire import Garbage, Message
 
 __all__ = ["Access", "make_app"]
@@ -66,7 +67,7 @@ class Access:
             if self.application is not None and application != self.application:
                 return 403, "this optimizer serves another account or application"
             if self.token is None or self.application is None:
-                _LOG.warning("taken at its word, as the first servo to come: %s", application[:200])
+                _LOG.warning("taken at its word, as the first servo to come: %r", application[:200])
             self.token, self.application = token, application
             return None
 
@@ -86,14 +87,15 @@ class Access:
             return True
 
 
-def make_app(access: Access, flow_for: Callable[[str], Flow], cluster: Cluster) -> Starlette:
-    """The application. `flow_for` opens the study of ACCOUNT/APPLICATION; it is asked once for each."""
-    return _Server(access, flow_for, cluster).app
+def make_app(access: Access, flow_for: Callable[[str], Flow], command: Command) -> Starlette:
+    """The application. `flow_for` opens the study of ACCOUNT/APPLICATION; it is asked once for each. `command` makes a
+    command of what is recommended."""
+    return _Server(access, flow_for, command).app
 
 
 class _Server:
-    def __init__(self, access: Access, flow_for: Callable[[str], Flow], cluster: Cluster) -> None:
-        self._access, self._flow_for, self._cluster = access, flow_for, cluster
+    def __init__(self, access: Access, flow_for: Callable[[str], Flow], command: Command) -> None:
+        self._access, self._flow_for, self._command = access, flow_for, command
         self._flows: dict[str, Flow] = {}
         self._opening = threading.Lock()
         self.app = Starlette(
@@ -153,7 +155,7 @@ class _Server:
         refused = self._refused_person(request)
         if refused is not None:
             return refused
-        text = page(await run_in_threadpool(self._document))
+        text = page(await run_in_threadpool(self._document), still="still" in request.query_params)
         return Response(text.encode("utf-8", "replace"), headers=HEADERS, media_type="text/html")
 
     async def _status(self, request: Request) -> Response:
@@ -161,7 +163,7 @@ class _Server:
 
     def _document(self) -> dict[str, Any]:
         flow = next(iter(self._flows.values()), None)
-        return waiting(self._access.application) if flow is None else status(flow, self._cluster)
+        return waiting(self._access.application) if flow is None else status(flow, self._command)
 
     async def _order(self, request: Request) -> Response:
         """POST /cancel, /pause, /resume: a person's orders, which take the token."""

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from servo_emr.optimizer.create_cluster import STEP_NOTE, create_cluster
+from servo_emr.optimizer.create_cluster import Command
 from servo_emr.optimizer.flow import Flow
 from servo_emr.optimizer.policy import PAUSED
 from servo_emr.optimizer.search import Best
 from servo_emr.optimizer.trial import Trial
 
-__all__ = ["Cluster", "status", "waiting"]
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What a recommended cluster has beside its settings: words for `aws emr create-cluster`, bids by component."""
-
-    words: Sequence[str] = ()
-    bids: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["status", "waiting"]
 
 
 def waiting(application: str | None) -> dict[str, Any]:
@@ -38,7 +30,7 @@ def waiting(application: str | None) -> dict[str, Any]:
     }
 
 
-def status(flow: Flow, cluster: Cluster) -> dict[str, Any]:
+def status(flow: Flow, command: Command) -> dict[str, Any]:
     """The document of a study: USD, seconds, times as ISO 8601 in UTC.
 
     state: waiting for a servo, exploring, settled, paused or stopped (until a person has looked). why: of the running
@@ -69,12 +61,8 @@ def status(flow: Flow, cluster: Cluster) -> dict[str, Any]:
         }
         document["saving"] = _saving(document["current"], best)
         if best is not None:
-            command = create_cluster(best.settings, cluster.words, cluster.bids)
-            document["recommendation"] = {
-                "settings": dict(best.settings),
-                "command": command,
-                "note": STEP_NOTE if command else None,
-            }
+            words, note = command(best.settings) or (None, None)
+            document["recommendation"] = {"settings": dict(best.settings), "command": words, "note": note}
         return document
 
 
@@ -113,11 +101,18 @@ def _done(trial: Trial) -> bool:
 
 
 def _saving(current: Mapping[str, Any] | None, best: Best | None) -> dict[str, float] | None:
-    """USD of one run that the best saves, and the share that it is of what was paid before."""
+    """What the best saves of one run, and the share that it is of what was paid, or taken, before; below 0 where it is
+    dearer, as the fastest may be.
+    """
     if current is None or best is None or best.cost_usd is None or not current["cost_usd"]:
         return None
-    saved = current["cost_usd"] - best.cost_usd
-    return {"usd_per_run": saved, "share": saved / current["cost_usd"]}
+    saved, sooner = current["cost_usd"] - best.cost_usd, current["duration_s"] - best.duration_s
+    return {
+        "usd_per_run": saved,
+        "share": saved / current["cost_usd"],
+        "seconds_per_run": sooner,
+        "share_of_time": sooner / current["duration_s"],
+    }
 
 
 def _running(flow: Flow, trial: Trial) -> dict[str, Any]:

@@ -16,6 +16,13 @@ from servo_emr.sections.settings import COMPONENT, OwnSettings, is_own
 __all__ = ["ComponentsSection", "GroupSection", "MarketSection", "PrimarySection"]
 
 
+def _one_of_values(value: str, values: dict[str, Any]) -> str:
+    """Refuses a value that is not among the values beside it."""
+    if "values" in values and value not in values["values"]:
+        raise ValueError(f"'{value}' is not in values ({', '.join(values['values'])}): add it, or change value")
+    return value
+
+
 class InstTypeSection(Section):
     """Which instance types a group may have."""
 
@@ -25,11 +32,7 @@ class InstTypeSection(Section):
     value: str = pydantic.Field(..., description="The type to begin with.")
     pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
 
-    @pydantic.validator("value")
-    def _allowed(cls, value: str, values: dict[str, Any]) -> str:
-        if "values" in values and value not in values["values"]:
-            raise ValueError(f"'{value}' is not in values ({', '.join(values['values'])}): add it, or change value")
-        return value
+    _allowed = pydantic.validator("value", allow_reuse=True)(_one_of_values)
 
 
 class ReplicasSection(Section):
@@ -64,11 +67,7 @@ class MarketSection(Section):
     value: word("on-demand", "spot") = pydantic.Field(..., description="The market to begin with.")  # type: ignore[valid-type]
     pinned: bool = pydantic.Field(False, description="Whether the optimizer must leave it alone.")
 
-    @pydantic.validator("value")
-    def _allowed(cls, value: str, values: dict[str, Any]) -> str:
-        if "values" in values and value not in values["values"]:
-            raise ValueError(f"'{value}' is not in values ({', '.join(values['values'])}): add it, or change value")
-        return value
+    _allowed = pydantic.validator("value", allow_reuse=True)(_one_of_values)
 
 
 class PrimarySection(OwnSettings):

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from servo_emr.cli.create_cluster import create_cluster
+from servo_emr.config import EMRConfiguration
 from tests.support.emulator import EmulatorProcess
 
 BUCKET = "acme-work"
@@ -175,6 +177,27 @@ def test_a_cluster_that_waits_takes_steps_cancels_them_and_is_ended(emulator: Em
     reason = ["--query", "Cluster.Status.[State,StateChangeReason.Code]", "--output", "text"]
     ended = aws("emr", "describe-cluster", "--cluster-id", cluster_id, *reason)
     assert ended.stdout == "TERMINATED\tUSER_REQUEST\n"
+
+
+def test_the_cluster_that_the_optimizer_recommends_is_made_by_its_command(emulator: EmulatorProcess, aws: Aws) -> None:
+    config = EMRConfiguration.generate(workspace=f"s3://{BUCKET}/nightly")
+    config.cluster.log_uri = f"s3://{BUCKET}/logs"
+    config.cluster.tags = {"team": "data"}
+    settings = {**config.space.configured, "core.inst_type": "r5.xlarge", "core.replicas": 3}
+    cluster_id = answer(aws(*shlex.split(create_cluster(config, settings))[1:]))["ClusterId"]
+    emr = emulator.client("emr")
+    cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    assert (cluster["ReleaseLabel"], cluster["AutoTerminate"]) == ("emr-7.1.0", True)
+    assert [one["Name"] for one in cluster["Applications"]] == ["Spark"]
+    assert cluster["Tags"] == [{"Key": "team", "Value": "data"}]
+    groups = emr.list_instance_groups(ClusterId=cluster_id)["InstanceGroups"]
+    assert {one["InstanceGroupType"]: (one["InstanceType"], one["RequestedInstanceCount"]) for one in groups} == {
+        "MASTER": ("m5.xlarge", 1),
+        "CORE": ("r5.xlarge", 3),
+    }
+    emulator.advance(1200)
+    state = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
+    assert state == "TERMINATED", "it has no step, and ends"
 
 
 def test_a_jar_that_does_not_run_here_is_refused_by_name(aws: Aws) -> None:

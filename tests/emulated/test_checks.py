@@ -29,6 +29,7 @@ from tests.support.optimizer import Optimizer
 from tests.support.servo import command, configuration, write_configuration
 
 URI = "s3://acme-servo/nightly"
+LAW, SPEED = ("--no-execute", "--model", "a=300,b=0,c=0,d=0"), 0.0
 TRUST_NOBODY = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 NAMES = [
     "credentials",
@@ -47,21 +48,6 @@ NAMES = [
     "budget",
     "clusters",
 ]
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    words = ("--no-execute", "--model", "a=300,b=0,c=0,d=0")
-    with EmulatorProcess(*words, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

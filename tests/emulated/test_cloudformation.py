@@ -8,7 +8,6 @@ it leaves out is read in tests/test_infrastructure.py, and has been seen nowhere
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,6 @@ DEMO = ROOT / "servo_emr" / "demo"
 NOT_EMULATED = {"WorkspaceBucketPolicy", "LogBucketPolicy", "Budget"}
 WORKSPACE_ID = "0a1b2c3d"
 LAW = ("--model", "a=300,b=720,c=0,d=0", "--seed", "stack")
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorProcess]:
-    with EmulatorProcess(*LAW, speed=600) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

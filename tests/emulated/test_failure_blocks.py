@@ -37,6 +37,8 @@ from tests.support.stride import StrideClock
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "failures"
 TABLE = Path(servo_emr.__file__).parent / "pricing" / "us-east-1.csv"
+LAW = ("--no-execute", "--model", "a=300,b=0,c=0,d=0", "--noise", "0", "--seed", "blocks", "--prices", str(TABLE))
+SPEED = 0.0
 CELL = {"cell_index": 2, "ename": "KeyError", "evalue": "'customer'"}
 TRACEBACK = """\x1b[31mTraceback (most recent call last):\x1b[0m
   Cell In[2], line 1
@@ -157,21 +159,6 @@ class Jobs(StrideClock):
         }
         for name, body in files.items():
             self._account["s3"].put_object(Bucket="acme-servo", Key=f"nightly/runs/{run_id}/{name}", Body=body)
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    words = ("--no-execute", "--model", "a=300,b=0,c=0,d=0", "--noise", "0", "--seed", "blocks", "--prices", str(TABLE))
-    with EmulatorProcess(*words, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

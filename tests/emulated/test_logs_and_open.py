@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,7 @@ from tests.support.samples import notebook
 from tests.support.servo import command, until, write_configuration
 
 URI = "s3://acme-servo/nightly"
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    empty = tmp_path_factory.mktemp("empty")
-    words = ("--model", "a=300,b=0,c=0,d=0")
-    with EmulatorProcess(*words, speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def account(emulator: EmulatorProcess) -> Iterator[Account]:
-    found = Account(emulator)
-    yield found
-    found.close()
+LAW = ("--model", "a=300,b=0,c=0,d=0")
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,13 @@ __all__ = ["account", "emulator", "stage"]
 
 @pytest.fixture(scope="module")
 def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    """A module's own emulator at 600 times real time, with the bucket acme-servo; LAW are its durations by the model,
-    None the real ones."""
+    """A module's own emulator with the bucket acme-servo; LAW are its durations by the model, None the real ones.
+    It goes at 600 times real time, or as SPEED says."""
     empty = tmp_path_factory.mktemp("empty")
     law: tuple[str, ...] | None = request.module.LAW
     durations = "wall" if law is None else "model"
-    with EmulatorProcess(*(law or ()), durations=durations, speed=600, data=[f"s3://acme-servo/={empty}"]) as process:
+    speed: float = getattr(request.module, "SPEED", 600.0)
+    with EmulatorProcess(*(law or ()), durations=durations, speed=speed, data=[f"s3://acme-servo/={empty}"]) as process:
         yield process
 
 

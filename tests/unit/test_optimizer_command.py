@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from servo_emr.cli.main import app
-from servo_emr.cli.optimizer import _cluster, _hosts
+from servo_emr.cli.optimizer import _hosts
 
 WRONG = {
     "--port 70000": "a port is 0 to 65535",
@@ -46,13 +46,6 @@ def test_a_servo_yaml_that_is_no_yaml_is_told(tmp_path: Path, monkeypatch: pytes
     result = CliRunner(mix_stderr=False).invoke(app, ["optimizer"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "servo.yaml: cannot be read" in result.stderr
-
-
-def test_a_recommended_cluster_has_spark_unless_servo_yaml_says_otherwise() -> None:
-    words, _ = _cluster({"emr": {"cluster": {"release_label": "emr-7.2.0"}}})
-    assert words[:4] == ["--release-label", "emr-7.2.0", "--applications", "Name=Spark"]
-    words, _ = _cluster({"emr": {"cluster": {"release_label": "emr-7.2.0", "applications": ["Hive", "Spark"]}}})
-    assert words[2:5] == ["--applications", "Name=Hive", "Name=Spark"]
 
 
 def test_it_may_be_addressed_by_the_address_that_it_listens_on() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from servo_emr.optimizer.create_cluster import create_cluster
 from servo_emr.optimizer.flow import ATTEMPTS
 from servo_emr.optimizer.instances import packaged
 from servo_emr.optimizer.limits import Limits
 from servo_emr.optimizer.peers import Peer
 from servo_emr.optimizer.search import Objective, Observation, Search, Space
-from servo_emr.optimizer.status import Cluster, status
+from servo_emr.optimizer.status import status
 from tests.support.search import DESCRIPTION, SETTINGS, Bench, ListSearch, state_after
 
 
@@ -466,7 +467,7 @@ def test_a_flaw_of_the_optimizer_lets_the_servo_sleep_and_is_shown() -> None:
     sleep = bench.next()
     assert is_sleep(sleep)
     assert sleep["param"]["data"] == {"reason": "the optimizer failed; its log says how"}
-    shown = status(bench.flow, Cluster())
+    shown = status(bench.flow, create_cluster)
     assert (shown["state"], shown["why"]) == ("stopped", "the optimizer failed; its log says how")
 
 

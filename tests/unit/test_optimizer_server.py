@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
+import re
+import shlex
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from servo_emr.optimizer.create_cluster import create_cluster
+from servo_emr.optimizer.page import page
+from servo_emr.optimizer.search import Objective
 from servo_emr.optimizer.server import MOST_BYTES, Access, make_app
-from servo_emr.optimizer.status import Cluster
+from servo_emr.optimizer.status import status
 from tests.support.search import APPLICATION, DESCRIPTION, Bench
 
 TOKEN = "correct-horse-battery"
@@ -25,7 +31,7 @@ class Side:
 
     def __init__(self, access: Access | None = None) -> None:
         self.bench = Bench()
-        app = make_app(access or Access(TOKEN, APPLICATION), lambda application: self.bench.flow, Cluster())
+        app = make_app(access or Access(TOKEN, APPLICATION), lambda application: self.bench.flow, create_cluster)
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 50000))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
 
@@ -172,6 +178,8 @@ async def test_the_status_is_a_page_for_browsers_and_json_for_programs(side: Sid
     page = await side.client.get("/", headers={"Accept": "text/html,*/*"})
     assert page.headers["Content-Type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    still = await side.client.get("/?still", headers={"Accept": "text/html,*/*"})
+    assert ("http-equiv='refresh'" in page.text, "http-equiv='refresh'" in still.text) == (True, False)
     for path, accept in (("/?format=json", "*/*"), ("/", "application/json"), ("/status.json", "*/*")):
         answer = await side.client.get(path, headers={"Accept": accept})
         assert answer.json()["application"] == APPLICATION
@@ -193,6 +201,29 @@ async def test_the_document_tells_the_whole_search(side: Side) -> None:
     assert document["trial"]["settings"]["core.replicas"] == 4
     assert document["recommendation"]["settings"] == document["best"]["settings"]
     assert "InstanceGroupType=CORE,InstanceType=c5.xlarge,InstanceCount=2" in document["recommendation"]["command"]
+
+
+def test_the_page_tells_what_is_saved_of_what_is_looked_for() -> None:
+    cheapest, fastest = Bench(), Bench(objective=Objective("fastest-under-price", price_usd=2.0))
+    for bench in (cheapest, fastest):
+        bench.describe()
+        bench.measured(1.0, 2000.0)
+        alone = page(status(bench.flow, create_cluster))
+        assert "nothing yet" in alone and "<svg" not in alone
+        bench.measured(0.6, 1000.0)
+    document = status(cheapest.flow, create_cluster)
+    told = page(document)
+    shown = re.search(r"<pre[^>]*>(.*?)</pre>", told, re.DOTALL)
+    assert shown is not None
+    as_a_shell_has_it = html.unescape(shown[1]).replace("\\\n", "")
+    assert shlex.split(as_a_shell_has_it) == shlex.split(document["recommendation"]["command"])
+    assert "core 2 x c5.xlarge" in told
+    assert "Saves, a run" in told and "0.4000 USD less than" in told and "USD a run, trial by trial" in told
+    assert "2 runs of this exploration" in told
+    again = page({**document, "spent_usd": 4.0})
+    assert "4.0000 USD<small>1.6000 USD in 2 runs of this exploration" in again
+    told = page(status(fastest.flow, create_cluster))
+    assert "Faster by" in told and "16 min 40 s less than" in told and "Minutes of the job, trial by trial" in told
 
 
 async def test_nothing_that_a_servo_says_becomes_markup(side: Side) -> None:
@@ -243,7 +274,7 @@ async def test_a_study_that_cannot_be_written_is_503_so_that_the_servo_asks_agai
     def broken(application: str) -> Any:
         raise OSError("disk full")
 
-    app = make_app(Access(TOKEN), broken, Cluster())
+    app = make_app(Access(TOKEN), broken, create_cluster)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as client:
         answer = await client.post(PATH, json={"event": "WHATS_NEXT", "param": None}, headers=KNOWN)
     assert answer.status_code == 503

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import optuna
 import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 
+from servo_emr.optimizer.app import holding
 from servo_emr.optimizer.study import Study, StudyError, distributions_of
 from servo_emr.optimizer.trial import Attempt, Outcome, Plan, Trial
 from tests.support.search import APPLICATION, DESCRIPTION, SETTINGS
@@ -180,3 +182,13 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password(url: str, 
 def test_a_document_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
     document = {**dataclasses.asdict(plan()), "invented_later": 1}
     assert Plan.of(document) == plan()
+
+
+def test_a_study_in_a_file_is_held_by_one_optimizer_at_a_time(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    with holding(url), pytest.raises(StudyError, match="another optimizer holds this study"), holding(url):
+        pass
+    with holding(url), holding("sqlite:///:memory:"), holding("postgresql://u:secret@db/study"):
+        pass
+    with pytest.raises(StudyError, match="cannot be written: No such file"), holding("sqlite:////nowhere/study.db"):
+        pass

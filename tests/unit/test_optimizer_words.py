@@ -1,8 +1,7 @@
-"""The optimizer's small parts: who drives, what reasons mean, limits, drift, commands, the AWS CLI's words."""
+"""The optimizer's small parts: who drives, what reasons mean, limits, drift, commands."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from servo_emr.domain.errors import Reason, Verdict
-from servo_emr.optimizer.create_cluster import create_cluster
 from servo_emr.optimizer.drift import drifted, other_notebook
 from servo_emr.optimizer.limits import Limits, Spent
 from servo_emr.optimizer.peers import Driver, Peer
@@ -170,22 +168,3 @@ def test_another_notebook_is_seen_by_its_hash() -> None:
 @pytest.mark.parametrize("seconds", [0.0, -5.0, 0.001])
 def test_no_sleep_is_so_short_that_a_servo_would_spin(seconds: float) -> None:
     assert sleep(seconds, "x").param["duration"] == 0.1
-
-
-def test_a_cluster_as_words_of_the_aws_cli_quotes_what_a_shell_would_take_apart() -> None:
-    settings = {
-        "primary.inst_type": "m5.xlarge",
-        "core.inst_type": "c5.2xlarge",
-        "core.replicas": 4,
-        "task.replicas": 0,
-    }
-    command = create_cluster(settings, ("--release-label", "emr 7; rm -rf"), {"core": "0.100"})
-    assert command is not None
-    words = shlex.split(command)
-    assert words[:5] == ["aws", "emr", "create-cluster", "--release-label", "emr 7; rm -rf"]
-    assert words[-2:] == [
-        "InstanceGroupType=MASTER,InstanceType=m5.xlarge,InstanceCount=1",
-        "InstanceGroupType=CORE,InstanceType=c5.2xlarge,InstanceCount=4,BidPrice=0.100",
-    ]
-    assert "RELEASE_LABEL" in str(create_cluster(settings))
-    assert create_cluster({"web.cpu": 2}) is None

@@ -22,9 +22,12 @@ def benchmark() -> Iterator[Any]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["search_benchmark"] = module
+    sys.path.insert(0, str(FILE.parent))  # as for a script, which finds the modules beside it
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["search_benchmark"]
+    sys.path.remove(str(FILE.parent))
+    for name in ("search_benchmark", "replayed", "rivals"):
+        del sys.modules[name]
 
 
 def table(folder: Path, *rows: str) -> Path:

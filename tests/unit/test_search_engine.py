@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from servo_emr.optimizer.instances import packaged
-from servo_emr.optimizer.prices import Prices
+from servo_emr.optimizer.prices import Prices, on_spot
 from servo_emr.optimizer.search import Dimension, Objective, Observation, Search, Space, Stop, Suggestion
 from servo_emr.optimizer.search.cluster import Cluster
 from servo_emr.optimizer.search.dollars import learn
@@ -347,3 +347,26 @@ def test_one_type_without_a_price_leaves_the_others_theirs() -> None:
     assert part.sd[others] == pytest.approx(whole.sd[others])
     unpriced = TYPES.index("r5.xlarge")
     assert part.sd[unpriced] > whole.sd[unpriced]
+
+
+def test_of_nodes_whose_market_is_a_setting_each_market_s_price_is_known_before_it_was_tried() -> None:
+    rated = Prices({**PRICES.usd_per_hour, **{on_spot(name): 0.4 * usd for name, usd in PRICES.usd_per_hour.items()}})
+    settings = {"primary.inst_type": "m5.xlarge", "core.inst_type": "c5.xlarge", "core.replicas": 4}
+    both = [Cluster.of({**settings, "core.market": market}, packaged()) for market in ("on-demand", "spot")]
+    dear, cheap = np.exp2(learn(both, packaged(), rated, []).log2_rate) * 3600
+    assert (dear, cheap) == (pytest.approx(0.24 + 4 * 0.21), pytest.approx(0.24 + 4 * 0.084))
+    learnt = learn(both, packaged(), PRICES, [])
+    assert learnt.log2_rate[1] < learnt.log2_rate[0] and learnt.sd[1] > learnt.sd[0]  # not known, likely less
+
+    dimensions = (*space().dimensions, Dimension("core.market", "enum", ("on-demand", "spot")))
+    now = {**settings, "core.inst_type": "m5.xlarge", "core.replicas": 6, "core.market": "on-demand"}
+    search = Search(Space(dimensions, {"primary.inst_type": "m5.xlarge"}, now), Objective(), rated, packaged())
+    seen: list[Observation] = []
+    while not isinstance(found := search.suggest(seen), Stop):
+        seconds = ran(scales_well, found.settings).duration_s or 0.0
+        hourly = Cluster.of(found.settings, packaged()).usd_per_hour(rated) or 0.0
+        cost = hourly * (seconds + PROVISIONING_S) / 3600
+        seen.append(Observation(found.settings, "done", seconds, cost, cost, {"provisioning": PROVISIONING_S}))
+    best = search.best(seen)
+    assert best is not None and best.settings["core.market"] == "spot"
+    assert [one.settings["core.market"] for one in seen].count("on-demand") <= 3, "what is dearer needs no trial"

@@ -56,9 +56,16 @@ def test_prices_are_ec2_and_fee_together(tmp_path: Path) -> None:
     assert (prices.region, prices.source) == ("us-east-1", "list price of 2023-08-30")
 
 
+def test_prices_on_spot_have_the_same_fee() -> None:
+    prices = Prices.parse({"rates": {"m5.xlarge": rate()}, "spot": {"m5.xlarge": 0.07, "z9.large": 1.0}})
+    assert prices.usd_per_hour == {"m5.xlarge": pytest.approx(0.24), "m5.xlarge on spot": pytest.approx(0.118)}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (json.dumps({"rates": {"m5.xlarge": rate()}, "spot": {"m5.xlarge": 0}}), "spot.m5.xlarge is 0"),
+        (json.dumps({"rates": {"m5.xlarge": rate()}, "spot": 7}), "`spot` is no mapping"),
         ("{", "no prices can be read"),
         ("[]", "no `rates`"),
         ('{"rates": {}}', "empty"),

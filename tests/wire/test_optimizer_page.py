@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from servo_emr.optimizer.create_cluster import create_cluster
 from servo_emr.optimizer.page import HEADERS, page
-from servo_emr.optimizer.status import Cluster, status
+from servo_emr.optimizer.status import status
 from tests.support.search import Bench
 
 CHROMIUM = "/usr/bin/chromium"
@@ -33,7 +34,7 @@ def document() -> dict[str, Any]:
     measure = bench.adjusted()
     report = {"progress": 5.0, "message": "run 20261128t100000-0a0b0c0d: running, cell 2 of 8, 60 s, 0.0200 USD so far"}
     bench.post("MEASUREMENT", cmd_uid=measure["cmd_uid"], **report)
-    return status(bench.flow, Cluster())
+    return status(bench.flow, create_cluster)
 
 
 def shown(browser: Browser, document: dict[str, Any], width: int, scheme: Any) -> tuple[Page, list[str], list[str]]:

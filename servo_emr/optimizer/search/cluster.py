@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from servo_emr.optimizer.instances import InstanceType
-from servo_emr.optimizer.prices import Prices
+from servo_emr.optimizer.prices import Prices, on_spot
 from servo_emr.optimizer.search.terms import Value
 
 __all__ = ["Cluster", "Group", "is_cluster_setting", "usual_usd_per_hour"]
 
-INST_TYPE, REPLICAS, PRIMARY = "inst_type", "replicas", "primary"
+INST_TYPE, REPLICAS, MARKET, PRIMARY = "inst_type", "replicas", "market", "primary"
 _USD_PER_VCPU_HOUR, _USD_PER_GIB_HOUR = 0.045, 0.0042
 """List prices of general EC2 types with a quarter more for EMR, as they were in 2023 in us-east-1, to about a fifth.
 
 Only ratios between types matter: the level is learned from what the runs cost."""
+_SPOT = 0.5
+"""What spot usually costs of the price on demand, the EMR fee included, which is the same."""
 _UNKNOWN = InstanceType("unknown", 4, 16.0, "", 0)
 """A type of which nothing is known is taken for the middle of the road, and gets an effect of its own in the model."""
 
@@ -33,6 +35,17 @@ class Group:
     kind: InstanceType
     count: float
     known: bool
+    spot: bool = False
+
+    @property
+    def priced_as(self) -> str:
+        """The name of their price."""
+        return on_spot(self.kind.name) if self.spot else self.kind.name
+
+    def usual_usd_per_hour(self, given: Mapping[str, float]) -> float:
+        """What one node costs as far as its price is given, and what it usually would where it is not."""
+        on_demand = given.get(self.kind.name) or usual_usd_per_hour(self.kind)
+        return given.get(self.priced_as) or on_demand * (_SPOT if self.spot else 1.0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,8 @@ class Cluster:
                 kind, known = instances[value], True
             except KeyError:
                 kind, known = InstanceType(value, _UNKNOWN.vcpus, _UNKNOWN.memory_gib, "", 0), False
-            groups.append(Group(component, kind, float(count), known))
+            spot = settings.get(f"{component}.{MARKET}") == "spot"
+            groups.append(Group(component, kind, float(count), known, spot))
         return cls(tuple(groups))
 
     @property
@@ -82,19 +96,19 @@ class Cluster:
         """EC2 and EMR fee of all nodes, the primary one too; None when the price of one is not known."""
         if prices is None or not self.groups:
             return None
-        if any(group.count and group.kind.name not in prices.usd_per_hour for group in self.groups):
+        if any(group.count and group.priced_as not in prices.usd_per_hour for group in self.groups):
             return None
-        return math.fsum(group.count * prices.usd_per_hour[group.kind.name] for group in self.groups if group.count)
+        return math.fsum(group.count * prices.usd_per_hour[group.priced_as] for group in self.groups if group.count)
 
     def likely_usd_per_hour(self, prices: Prices | None) -> float:
         """By the prices as far as they go, and by the usual ratio where they do not; 1 for one without groups."""
         given = {} if prices is None else prices.usd_per_hour
-        rates = [(group.count, given.get(group.kind.name) or usual_usd_per_hour(group.kind)) for group in self.groups]
-        return math.fsum(count * rate for count, rate in rates) or 1.0
+        return math.fsum(group.count * group.usual_usd_per_hour(given) for group in self.groups) or 1.0
 
-    def usual_usd_per_hour(self) -> float:
-        """What such a cluster costs by the usual ratio of vCPUs to memory; 1 for one without groups."""
-        return math.fsum(group.count * usual_usd_per_hour(group.kind) for group in self.groups) or 1.0
+    @property
+    def on_demand(self) -> Cluster:
+        """The same nodes, bought on demand."""
+        return Cluster(tuple(replace(group, spot=False) for group in self.groups))
 
 
 def usual_usd_per_hour(kind: InstanceType) -> float:
@@ -103,6 +117,6 @@ def usual_usd_per_hour(kind: InstanceType) -> float:
 
 
 def is_cluster_setting(selector: str, settings: Mapping[str, Value]) -> bool:
-    """Whether a setting is a group's type or count, and so no dimension of its own to the model."""
+    """Whether a setting is a group's type, count or market, and so no dimension of its own to the model."""
     component, _, name = selector.rpartition(".")
-    return name in (INST_TYPE, REPLICAS) and isinstance(settings.get(f"{component}.{INST_TYPE}"), str)
+    return name in (INST_TYPE, REPLICAS, MARKET) and isinstance(settings.get(f"{component}.{INST_TYPE}"), str)

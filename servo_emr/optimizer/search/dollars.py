@@ -87,14 +87,14 @@ def _overhead(observations: Sequence[Observation]) -> float:
 
 
 def _mixes(clusters: Sequence[Cluster], prices: Prices | None) -> Array:
-    """n x k: which share of a cluster's likely price is each type's whose price was not given."""
+    """n x k: which share of a cluster's likely price is each type's (in each market) whose price was not given."""
     given = {} if prices is None else prices.usd_per_hour
     columns: dict[str, Array] = {}
     for row, cluster in enumerate(clusters):
         whole = cluster.likely_usd_per_hour(prices)
         for group in cluster.groups:
-            if group.kind.name in given:
+            if group.priced_as in given:
                 continue
-            share = Cluster((group,)).usual_usd_per_hour() / whole if group.count else 0.0
-            columns.setdefault(group.kind.name, np.zeros(len(clusters)))[row] += share
+            share = group.count * group.usual_usd_per_hour(given) / whole
+            columns.setdefault(group.priced_as, np.zeros(len(clusters)))[row] += share
     return np.column_stack([*columns.values(), np.zeros(len(clusters))])

@@ -77,7 +77,8 @@ def _kinds(clusters: Sequence[Cluster]) -> Array:
 
 
 def _price(clusters: Sequence[Cluster], prices: Prices | None) -> Array:
-    hourly = [Cluster(cluster.workers).usd_per_hour(prices) for cluster in clusters]
+    # On demand: nodes that are cheaper on spot are no slower for it.
+    hourly = [Cluster(cluster.workers).on_demand.usd_per_hour(prices) for cluster in clusters]
     if not hourly or not all(hourly):
         return np.zeros(len(clusters))
     logs = [math.log2((usd or 1.0) / (cluster.vcpus or 1.0)) for usd, cluster in zip(hourly, clusters, strict=True)]
