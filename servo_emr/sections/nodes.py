@@ -16,6 +16,7 @@ from servo_emr.domain.cluster import (
     FleetType,
     TimeoutAction,
     Volume,
+    check_classification,
 )
 from servo_emr.domain.spark import SIZED
 from servo_emr.domain.targets import KINDS
@@ -39,6 +40,11 @@ class ConfigurationSection(Section):
     configurations: list[ConfigurationSection] = pydantic.Field(
         [], description="Classifications inside it, such as export in spark-env."
     )
+
+    @pydantic.validator("classification")
+    def _spelled(cls, value: str) -> str:
+        check_classification(value)
+        return value
 
     @pydantic.validator("properties")
     def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:

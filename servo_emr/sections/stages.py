@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from servo_emr.domain.spark import SIZED
 from servo_emr.domain.spec import COMMAND_RUNNER, INPUTS, JobStage, Kind, Step, canonical
 from servo_emr.domain.trial import references
 from servo_emr.notebook import step as ours
@@ -24,6 +25,10 @@ __all__ = ["check_stages", "job_steps", "referring"]
 
 _CHARACTERS, _STEPS = 10_240, 256
 """What EMR takes of a step's texts, and of steps in one request."""
+_REFERRING = ("parameters", "args", "conf", "command", "properties")
+"""The keys of a step in which references are filled."""
+_PLAIN = ("notebook", "script", "application", "restore", "jar", "main_class", "py_files", "jars")
+"""Those in which one would be taken for a part of a name."""
 
 
 def _items(job: JobSection) -> Iterator[tuple[JobStage, int, StepSection]]:
@@ -67,6 +72,7 @@ def _step(
             **fields,
             argv=tuple(item.args),
             jar=item.jar,
+            reads=(item.jar,) if item.jar.startswith("s3://") else (),
             main_class=item.main_class,
             properties=tuple(sorted(item.properties.items())),
             on_failure=item.action_on_failure,
@@ -123,7 +129,7 @@ def referring(job: JobSection) -> Iterator[tuple[str, Any]]:
     for name, value in job.parameters.items():
         yield f"parameters -> {name}", value
     for stage, number, item in _items(job):
-        for key in ("parameters", "args", "conf", "command", "properties"):
+        for key in _REFERRING:
             if getattr(item, key, None):
                 yield f"{stage} -> {number} -> {key}", getattr(item, key)
 
@@ -153,6 +159,15 @@ def check_stages(job: JobSection, cluster: ClusterSection, workspace: str) -> No
 
 
 def _check_item(place: str, stage: JobStage, item: StepSection, cluster: ClusterSection, workspace: str) -> None:
+    for key in _PLAIN:
+        if found := sorted(references(getattr(item, key, None))):
+            raise ValueError(
+                f"{place} -> {key}: {{{found[0]}}} is not filled here, but in {', '.join(_REFERRING)}: name the place "
+                "itself, or give the reference to a command that finds it"
+            )
+    if isinstance(item, ApplicationStep) and cluster.spark == "auto":
+        for name in (name for name in SIZED if name in item.conf):
+            raise ValueError(f"{place} -> conf: cluster.spark: auto sets {name}: take it out, or auto")
     if isinstance(item, ApplicationStep) and "spark" not in {name.lower() for name in cluster.applications}:
         raise ValueError(f"{place}: an application is run by spark-submit: add Spark to cluster.applications")
     if isinstance(item, JarStep) and len(item.jar) + sum(map(len, item.args)) > _CHARACTERS:

@@ -11,6 +11,7 @@ import servo
 
 from servo_emr.domain.bounds import text_of
 from servo_emr.domain.spec import Kind, canonical
+from servo_emr.domain.trial import references
 from servo_emr.sections.base import NAME, S3_OBJECT, S3_URI, Section, length, word
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "steps_from",
 ]
 
-_SHELLS = re.compile(r"(.*/)?(ba|da|k|z)?sh")
+_SHELLS = re.compile(r"(.*/)?(a|ba|c|da|fi|k|rba|tc|z)?sh")
+_SHELLS_OPTIONS = ("--rcfile", "--init-file")
+"""Long options of shells that take a word."""
 _ACTIONS = ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW", "CANCEL_AND_WAIT", "CONTINUE")
 
 
@@ -66,15 +69,34 @@ def _words(value: object) -> list[str]:
     return words
 
 
+def _code_of(words: list[str]) -> str | None:
+    """What of its arguments a shell reads as code; None without -c."""
+    coded, rest = False, iter(words)
+    for text in rest:
+        if text in ("-", "--"):
+            text = next(rest, "")
+        elif text.startswith("--"):
+            if text in _SHELLS_OPTIONS:
+                next(rest, None)
+            continue
+        elif text.startswith(("-", "+")):
+            coded = coded or (text[0] == "-" and "c" in text)
+            for _ in range(text.lower().count("o")):  # -o pipefail, -euo pipefail
+                next(rest, None)
+            continue
+        return text if coded else None
+    return None
+
+
 def _no_shell_code(words: list[str]) -> list[str]:
     """A reference in the code of a shell would have to be escaped for it; as an argument it needs no escaping."""
-    for shell, option, code in zip(words, words[1:], words[2:], strict=False):
-        inside = re.search(r"\{[a-z][a-z0-9_-]*\.[a-z][a-z0-9_]*\}|\{run_id\}", code)
-        if _SHELLS.fullmatch(shell) and re.fullmatch(r"-[a-z]*c", option) and inside:
+    for number, shell in enumerate(words):
+        code = _code_of(words[number + 1 :]) if _SHELLS.fullmatch(shell) else None
+        if inside := min(references(code), default=None):
             raise ValueError(
-                f"{inside[0]} stands in the code of a shell, where no escaping is sure: give it as an argument of its "
-                f'own behind the code, and use "$1" there: [{shell}, {option}, \'echo "$1"\', {shell}, '
-                f"'{inside[0]}']"
+                f"{{{inside}}} stands in the code of a shell, where no escaping is sure: give it as an argument of its "
+                f'own behind the code, and use "$1" there: [{shell}, -c, \'echo "$1"\', {shell}, '
+                f"'{{{inside}}}']"
             )
     return words
 
@@ -186,6 +208,12 @@ class JarStep(_WithWords):
     action_on_failure: word(*_ACTIONS) | None = pydantic.Field(  # type: ignore[valid-type]
         None, description="EMR's ActionOnFailure."
     )
+
+    @pydantic.validator("jar")
+    def _names_an_object(cls, value: str) -> str:
+        if value.startswith("s3://") and not re.match(S3_OBJECT, value):
+            raise ValueError("is not s3://bucket/key")
+        return value
 
     @pydantic.validator("properties")
     def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
