@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from servo_emr.importing.document import Source, leaves
-from servo_emr.importing.draft import Draft
+from servo_emr.importing.draft import Draft, as_number
 from servo_emr.importing.job_flow import configurations, from_job_flow
 from servo_emr.importing.steps import command_line, from_jar_steps, from_scripts
 
@@ -40,7 +40,7 @@ def _ansible(document: Mapping[str, Any], draft: Draft) -> None:
     draft.put("region", document.get("region"))
     for name, group in document.get("instance_groups", {}).items():
         role, where = _EDX_ROLES.get(name, ""), f"instance_groups.{name}"
-        count = int(group.get("num_instances", 1))
+        count = int(as_number(group.get("num_instances", 1), f"{where}.num_instances"))
         if not role or not count:
             draft.leave(where, group, "is no role of node" if not role else "has no nodes")
             continue
@@ -48,12 +48,14 @@ def _ansible(document: Mapping[str, Any], draft: Draft) -> None:
         spot = str(group.get("market", "ON_DEMAND")).upper() == "SPOT"
         draft.put(f"cluster.{role}.market", "spot" if spot else None)
         if group.get("bidprice"):
-            draft.put(f"cluster.{role}.bid_price", float(group["bidprice"]) if spot else None)
+            bid = as_number(group["bidprice"], f"{where}.bidprice")
+            draft.put(f"cluster.{role}.bid_price", bid if spot else None)
             if not spot:
                 draft.leave(f"{where}.bidprice", group["bidprice"], "a bid is for spot nodes, and these are on demand")
         for key in group:
             if key not in ("num_instances", "type", "market", "bidprice"):
                 draft.leave(f"{where}.{key}", group[key], "has no key here")
+    draft.core_nodes("instance_groups")
     actions = [
         {"name": one["name"], "path": one["path"], **({"args": list(map(str, one["args"]))} if one.get("args") else {})}
         for one in document.get("bootstrap_actions") or ()
@@ -72,19 +74,24 @@ def _batch(document: Mapping[str, Any], draft: Draft) -> None:
     one's parameters."""
     batch = document["batch"]
     names: dict[str, str] = {}
+    taken: set[str] = set()
     for component, found in batch.get("application", {}).get("components", {}).items():
         for name, setting in found.get("settings", {}).items():
-            own = re.sub(r"[^a-z0-9_]", "_", str(component).lower())
+            own, own_name = (re.sub(r"[^a-z0-9_]", "_", str(one).lower()) for one in (component, name))
             value = setting.get("default", setting.get("value"))
             section = {key: setting[key] for key in _BATCH_KEYS if key in setting}
             section["value"] = value
             place = f"batch.application.components.{component}.settings.{name}"
+            if f"{own}.{own_name}" in taken:
+                draft.leave(place, value, f"another setting is called {own}.{own_name} here")
+                continue
+            taken.add(f"{own}.{own_name}")
             if draft.notebook is None:
-                names[f"{component}.{name}"] = f"{own}.{name}"
+                names[f"{component}.{name}"] = f"{own}.{own_name}"
             else:
-                section["target"] = f"job.parameters.{own}_{name}"
-                draft.leave(place, value, f"carried, as the notebook's parameter {own}_{name}")
-            draft.put(f"components.{own}.{name}", section)
+                section["target"] = f"job.parameters.{own}_{own_name}"
+                draft.leave(place, value, f"carried, as the notebook's parameter {own}_{own_name}")
+            draft.put(f"components.{own}.{own_name}", section)
     expected = batch.get("expected_duration")
     draft.put("job.expected_duration", f"{expected}s" if expected is not None else None)
     for name, metric in batch.get("metrics", {}).items():

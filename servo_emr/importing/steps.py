@@ -13,6 +13,11 @@ __all__ = ["command_line", "from_jar_steps", "from_scripts"]
 
 _ENDS = ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW")
 _SHELL = set(";|&<>$`*?~#\n")
+_OF_A_SHELL = re.compile(
+    r"[A-Za-z_]\w*=.*|\.|!|\[\[|case|cd|eval|exec|exit|export|for|if|read|set|shift|source|time|trap|ulimit|umask|unset|"
+    r"until|wait|while"
+)
+"""First words that are no program: what follows an assignment is run with it, and the others are a shell's own."""
 _REFERENCE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -73,7 +78,7 @@ def command_line(text: str, known: Callable[[str], str | None]) -> dict[str, Any
         words = shlex.split(text)
     except ValueError:
         return None
-    if not words:
+    if not words or _OF_A_SHELL.fullmatch(words[0]):
         return None
     filled = []
     for word in words:
