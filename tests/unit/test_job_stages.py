@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -11,8 +12,9 @@ import pytest
 
 from servo_emr.aws.ec2_request import run_job_flow
 from servo_emr.cli.planned import _job
+from servo_emr.cli.settings_file import load
 from servo_emr.config import EMRConfiguration
-from servo_emr.domain.errors import Reason
+from servo_emr.domain.errors import Reason, UsageError
 from servo_emr.domain.intervals import measured_seconds
 from servo_emr.domain.known_steps import known_steps
 from servo_emr.domain.run import JobEvidence, Observation, RunState, StepLook, StepState, Timeline
@@ -166,11 +168,17 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
     [
         ({"notebook": "a.ipynb", "run": [{"command": ["a"]}]}, "notebook and run both say what is measured"),
         ({}, "needs notebook, or run, the list of the steps that are measured"),
-        ({"run": [{"comand": ["a"]}]}, "item 0 is no step: it needs one of notebook, script, application, command"),
+        (
+            {"run": [{"comand": ["a"]}]},
+            "job -> run -> 0\n  is no step: it needs one of notebook, script, application, command",
+        ),
         ({"run": [{"comand": ["a"]}]}, "did you mean 'command'?"),
-        ({"run": [{"command": ["a"], "script": "b.sh"}]}, "item 0 is both script and command"),
+        ({"run": [{"command": ["a"], "script": "b.sh"}]}, "is both script and command: make two steps of it"),
         ({"run": [{"command": "ls -l"}]}, "must be a list, one word an item: no shell takes a line apart"),
-        ({"run": [{"script": "http://x/y"}]}, "script: is neither s3://bucket/key nor a local path"),
+        (
+            {"run": [{"script": "http://x/y"}]},
+            "job -> run -> 0 -> script\n  is neither s3://bucket/key nor a local path",
+        ),
         ({"run": [{"script": "a.sh", "arguments": []}]}, "unknown key 'arguments': "),
         ({"run": [{"command": ["bash", "-c", "echo {core.replicas}"]}]}, "stands in the code of a shell"),
         ({"run": [{"command": ["bash", "-euo", "pipefail", "-c", "x {run_id}"]}]}, "{run_id} stands in the code of"),
@@ -190,7 +198,10 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
             "lie in one another",
         ),
         ({"prepare": [{"restore": "s3://acme-servo"}], "run": [{"command": ["a"]}]}, "would grow with every run"),
-        ({"prepare": [{"restore": "/local"}], "run": [{"command": ["a"]}]}, "restore: string does not match regex"),
+        (
+            {"prepare": [{"restore": "/local"}], "run": [{"command": ["a"]}]},
+            "must be a prefix in S3: s3://bucket/prefix",
+        ),
         (
             {
                 "prepare": [{"restore": "s3://acme-data/x"}, {"restore": "s3://acme-data/y"}],
@@ -228,6 +239,33 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
 )
 def test_what_makes_no_job_is_refused_with_the_place_and_the_remedy(job: dict[str, Any], words: str) -> None:
     assert words in wrong(job)
+
+
+@pytest.mark.parametrize(
+    ("job", "lines"),
+    [
+        (
+            {"run": [{"command": ["a"]}, {"script": "http://x/y", "agrs": [1]}, "ls"]},
+            ["emr.job.run.1: unknown key 'agrs': did you mean 'args'?", "emr.job.run.2 (it is 'ls'): is no step: "],
+        ),
+        (
+            {"prepare": [{"restore": "/x", "into": "../x"}], "run": [{"command": ["a", None], "name": "b\nc"}]},
+            [
+                "emr.job.prepare.0.restore (it is '/x'): must be a prefix in S3: s3://bucket/prefix",
+                "emr.job.prepare.0.into (it is '../x'): must be one folder's name",
+                "emr.job.run.0.name (it is 'b\\nc'): holds a line's end",
+                "emr.job.run.0.command: word 2: must be a text, a number, true or false",
+            ],
+        ),
+    ],
+)
+def test_everything_that_is_wrong_with_steps_is_named_by_path_value_and_remedy(
+    job: dict[str, Any], lines: list[str]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(Path("servo.yaml"), configuration({"job": job})["emr"])
+    told = str(refused.value).removeprefix("servo.yaml: ").split("\n")
+    assert [line[: len(start)] for line, start in zip(told, lines, strict=True)] == lines
 
 
 @pytest.mark.parametrize(
