@@ -120,6 +120,7 @@ def test_a_jar_is_emrs_own_word_for_word_and_needs_nothing_of_ours() -> None:
     }
     assert request["Steps"][1]["ActionOnFailure"] == "TERMINATE_CLUSTER"
     assert request["BootstrapActions"] == []
+    assert [step.reads for step in spec.steps] == [("s3://acme-jobs/a.jar",), ()], "EMR fetches it with the nodes' role"
 
 
 def test_with_cleanup_a_command_of_emrs_runs_under_our_guard() -> None:
