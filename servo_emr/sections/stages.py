@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,7 @@ def _step(
             **fields,
             argv=tuple(item.args),
             jar=item.jar,
+            asked=_asked(item.jar, item.args, item.main_class, item.properties),
             reads=(item.jar,) if item.jar.startswith("s3://") else (),
             main_class=item.main_class,
             properties=tuple(sorted(item.properties.items())),
@@ -84,8 +86,17 @@ def _step(
     command, more = _command(item)
     kind = Kind.COMMAND if isinstance(item, JarStep) else item.kind
     return Step(
-        **{**fields, "kind": kind}, argv=ours.command_argv(repeat, folder), folder=folder, command=command, **more
+        **{**fields, "kind": kind},
+        argv=ours.command_argv(repeat, folder),
+        folder=folder,
+        command=command,
+        asked=_asked(command),
+        **more,
     )
+
+
+def _asked(*words: Any) -> str:
+    return hashlib.sha256(canonical(list(words)).encode()).hexdigest()
 
 
 def _is_command(item: JarStep) -> bool:

@@ -152,6 +152,21 @@ async def test_with_cleanup_each_step_of_the_job_waits_for_word_of_the_one_befor
     assert restore["fills"] == f"{RUNS}/inputs/"
 
 
+async def test_what_a_job_runs_tells_it_from_another_and_its_settings_and_clean_up_do_not() -> None:
+    def job(word: str, last: str = "tidy") -> dict[str, Any]:
+        return {"run": [{"command": [word, "{core.replicas}"]}], "cleanup": [{"command": [last]}]}
+
+    async def told(job: dict[str, Any], **values: Any) -> str:
+        made = config(job)
+        spec = made.space.apply(made.to_spec(), {**made.space.configured, **values})
+        return (await NotebookPacker(MemoryWorkspace()).pack(spec, KEY)).notebook_sha256
+
+    first = await told(job("load"))
+    assert first == await told(job("load"), **{"core.replicas": 5}) == await told(job("load", "sweep"))
+    assert first != await told(job("unload"))
+    assert first != await told({"run": [{"jar": "command-runner.jar", "args": ["load", "{core.replicas}"]}]})
+
+
 def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
     app = {"application": "s3://acme-jobs/a.jar", "main_class": "a.B", "conf": {"spark.executor.cores": 2},
            "jars": ["s3://acme-jobs/b.jar"], "args": ["--n", "{core.replicas}"]}  # fmt: skip
