@@ -76,6 +76,7 @@ def texts(values: dict[str, Any]) -> dict[str, Any]:
     for name, item in values.items():
         try:
             found[name] = text_of(item)
+            found[name].encode()  # half a character is a text of Python's, and of nobody else
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return found

@@ -162,6 +162,10 @@ def check_stages(job: JobSection, cluster: ClusterSection, workspace: str) -> No
     steps = job_steps(job, cluster)
     if len(steps) > _STEPS:
         raise ValueError(f"job: {len(steps)} steps, repeats counted, and EMR takes {_STEPS} at once")
+    if job.kernel != job.__fields__["kernel"].default and all(step.kind is not Kind.NOTEBOOK for step in steps):
+        raise ValueError(f"job -> kernel {job.kernel} is for notebooks, and no step is one: take it out")
+    if job.wheels is not None and not any(step.ours for step in steps):
+        raise ValueError("job -> wheels are what our runners need, and EMR runs all of these steps: take it out")
     _check_failures(job, cluster, steps)
     _check_metrics(job)
     into = [item.into for _, _, item in _items(job) if isinstance(item, RestoreStep)]
