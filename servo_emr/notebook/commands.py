@@ -7,7 +7,7 @@ import signal
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.spec import Kind, Step
 from servo_emr.notebook.results import Result, ResultStatus
-from servo_emr.notebook.stopped import stopped
+from servo_emr.notebook.stopped import killed, stopped
 
 __all__ = ["command_problem"]
 
@@ -22,12 +22,7 @@ def command_problem(step: Step, result: Result) -> RunError | None:
     if (ended := stopped(step, result, step.name, "a step")) is not None:
         return ended
     if result.exit_status in _KILLED:
-        return failure(
-            Reason.OUT_OF_MEMORY,
-            f"{step.name} was killed: on a cluster that is most often a lack of memory.",
-            remedy="Try primary nodes with more memory; the step's logs say more.",
-            public="a step was killed",
-        )
+        return killed(step.name, "a step")
     if result.status is ResultStatus.FAILED:
         return failure(
             Reason.STEP_FAILED,

@@ -27,7 +27,7 @@ from servo_emr.notebook.results import (
     read_notebook,
     read_result,
 )
-from servo_emr.notebook.stopped import stopped
+from servo_emr.notebook.stopped import killed, stopped
 from servo_emr.notebook.values import NoValue, number_in_file, number_in_text
 
 __all__ = ["NotebookEvidence"]
@@ -287,12 +287,7 @@ def _unsuccessful(step: Step, result: Result) -> RunError:
 def _dead_kernel(status: int | None, where: str) -> RunError:
     """Only the kernel's killer speaks for a lack of memory: whatever else ends a kernel says nothing of the cluster."""
     if status == -signal.SIGKILL:
-        return failure(
-            Reason.OUT_OF_MEMORY,
-            f"The notebook's kernel was killed{where}: on a cluster that is most often a lack of memory.",
-            remedy="Try primary nodes with more memory; the step's logs say more.",
-            public=f"the kernel was killed{where}",
-        )
+        return killed("The notebook's kernel", "the kernel", where)
     how = "how is not known" if status is None else f"signal {-status}" if status < 0 else f"exit status {status}"
     return failure(
         Reason.STEP_FAILED,

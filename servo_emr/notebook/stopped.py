@@ -1,4 +1,4 @@
-"""What a result says of a job that was ended from outside, as the failure that it is, whatever kind of step it was."""
+"""What a result says of a job that did not end by itself, as the failure that it is, whatever kind of step it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.spec import Step
 from servo_emr.notebook.results import Result, ResultStatus
 
-__all__ = ["stopped"]
+__all__ = ["killed", "stopped"]
 
 
 def stopped(step: Step, result: Result, who: str, public: str, where: str = "") -> RunError | None:
@@ -27,3 +27,13 @@ def stopped(step: Step, result: Result, who: str, public: str, where: str = "") 
     if result.status is ResultStatus.TERMINATED:
         return failure(Reason.INTERRUPTED, f"{who} was terminated from outside{where}.", public="terminated")
     return None
+
+
+def killed(who: str, public: str, where: str = "") -> RunError:
+    """The failure of what the node's kernel has killed; the words are those of `stopped`."""
+    return failure(
+        Reason.OUT_OF_MEMORY,
+        f"{who} was killed{where}: on a cluster that is most often a lack of memory.",
+        remedy="Try primary nodes with more memory; the step's logs say more.",
+        public=f"{public} was killed{where}",
+    )
