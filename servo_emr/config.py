@@ -32,7 +32,7 @@ from servo_emr.sections import (
     node_groups,
     referring,
 )
-from servo_emr.sections.steps import RestoreStep
+from servo_emr.sections.steps import NotebookStep, RestoreStep
 
 __all__ = ["EMRConfiguration"]
 
@@ -74,18 +74,31 @@ class EMRConfiguration(servo.BaseConfiguration):
                 hint = f"did you mean {{{near[0]}}}? " if near else ""
                 listed = ", ".join(f"{{{k}}}" for k in sorted(known))
                 raise ValueError(f"job -> {name}: {{{reference}}} refers to nothing; {hint}known are {listed}")
+        components = {setting.component for setting in settings}
+        for reference in sorted(references(values["cluster"].properties) - known):
+            # Elsewhere braces are anybody's own: Hadoop's ${user.name} is none of ours.
+            if reference.partition(".")[0] in components:
+                near = difflib.get_close_matches(reference, known, 1)
+                hint = f": did you mean {{{near[0]}}}?" if near else ""
+                raise ValueError(f"cluster -> configurations: {{{reference}}} refers to nothing{hint}")
         return values
 
     @pydantic.root_validator(skip_on_failure=True)
     def _settings_are_used(cls, values: dict[str, Any]) -> dict[str, Any]:
         told = set().union(*(references(value) for _, value in referring(values["job"])))
-        told |= references(values["cluster"].dict())
+        told |= references(values["cluster"].properties)
         notebooks = bool(values["job"].first_notebook)
+        own = [set(item.parameters) for item in values["job"].run if isinstance(item, NotebookStep)]
         for setting in all_settings(values["components"]):
             if isinstance(setting.place, Parameter) and not notebooks:
                 raise ValueError(
                     f"components -> {setting.component} -> {setting.name}: its target is a notebook's parameter, and "
                     f"job.run has no notebook: leave target out, and put {{{setting.selector}}} into args"
+                )
+            if isinstance(setting.place, Parameter) and own and setting.place.name in set.intersection(*own):
+                raise ValueError(
+                    f"components -> {setting.component} -> {setting.name}: every notebook of job.run has a parameter "
+                    f"{setting.place.name} of its own, which stands before it: take those out"
                 )
             if isinstance(setting.place, Referred) and setting.selector not in told:
                 raise ValueError(

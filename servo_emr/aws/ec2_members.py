@@ -113,7 +113,7 @@ WITHOUT: Mapping[str, str] = {
     "Instances.SlaveInstanceType": "the short form of instance groups, which say it whole",
     "Instances.InstanceCount": "the short form of instance groups, which say it whole",
     "Instances.HadoopVersion": "of releases before emr-4; the release decides it",
-    "Instances.Placement": "for EC2-Classic; a subnet says the zone",
+    "Instances.Placement": "a subnet says the zone, and several are tried in turn",
     f"{_GROUP}.AutoScalingPolicy": "it changes the number of nodes under the measurement",
     f"{_FLEET}.ResizeSpecifications": "a cluster is never resized: its size is what is measured",
     f"{_FLEET}.Context": "reserved by AWS",

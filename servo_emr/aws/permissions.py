@@ -53,6 +53,8 @@ class Scope(enum.StrEnum):
     STEPS = "ReadWhatStepsRead"
     """Jars and files of applications that Spark fetches, and what preparation restores."""
     STEP_KEYS = "ListWhatStepsRead"
+    RESTORES = "ReadTagsOfWhatIsRestored"
+    """Of an object of more than 8 MiB the AWS CLI copies the tags itself, and fails where it may not read them."""
     RESTORED = "WriteRestored"
     LOGS = "WriteLogs"
 
@@ -109,7 +111,9 @@ NODES: tuple[Grant, ...] = (
     Grant("s3:GetObject", Scope.BOOTSTRAP),
     Grant("s3:GetObject", Scope.STEPS),
     Grant("s3:ListBucket", Scope.STEP_KEYS),
+    Grant("s3:GetObjectTagging", Scope.RESTORES),
     Grant("s3:PutObject", Scope.RESTORED),
+    Grant("s3:PutObjectTagging", Scope.RESTORED),
     Grant("s3:PutObject", Scope.LOGS),
 )
 """What bootstrap action, step and log shipping need on the cluster; what the user's notebook needs is the user's."""

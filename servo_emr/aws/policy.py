@@ -166,6 +166,7 @@ def _objects(scope: Scope, facts: Facts) -> tuple[str, ...]:
         Scope.STEPS: tuple(
             arn for uri in facts.reads for arn in facts.objects(uri, *(["*"] if uri.endswith("/") else []))
         ),
+        Scope.RESTORES: tuple(arn for uri in facts.reads if uri.endswith("/") for arn in facts.objects(uri, "*")),
         Scope.RESTORED: facts.objects(runs, f"*/{INPUTS}/*") if facts.restores else (),
         Scope.LOGS: logs,
     }

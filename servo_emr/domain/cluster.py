@@ -5,6 +5,7 @@ In our words, which are those of servo.yaml; the service's own are `aws.ec2_requ
 
 from __future__ import annotations
 
+import difflib
 import enum
 from dataclasses import dataclass, field
 
@@ -23,7 +24,23 @@ __all__ = [
     "SecurityGroups",
     "TimeoutAction",
     "Volume",
+    "check_classification",
 ]
+
+_CLASSIFICATIONS = (
+    "capacity-scheduler", "core-site", "delta-defaults", "emrfs-site", "export", "hadoop-env", "hdfs-env", "hdfs-site",
+    "hive-env", "hive-site", "hudi-defaults", "iceberg-defaults", "livy-conf", "livy-env", "mapred-env", "mapred-site",
+    "spark", "spark-defaults", "spark-env", "spark-hive-site", "spark-metrics", "yarn-env", "yarn-site",
+)  # fmt: skip
+_NEARLY = 0.88
+"""How like one of these a name is that is taken for it, misspelled: EMR has many more, which are left to EMR."""
+
+
+def check_classification(name: str) -> None:
+    """Raises ValueError for a classification that is all but one of those that are used most."""
+    near = difflib.get_close_matches(name, _CLASSIFICATIONS, 1, cutoff=_NEARLY)
+    if near and near[0] != name:
+        raise ValueError(f"'{name}' is no classification of EMR; did you mean '{near[0]}'?")
 
 
 class Role(enum.StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from servo_emr.domain.cluster import Configuration, NodeGroup, Role
-from servo_emr.domain.spec import RunSpec
+from servo_emr.domain.spec import Kind, RunSpec, Step
 from servo_emr.domain.targets import Property
 
 __all__ = ["SIZED", "NodeSize", "Shape", "mib", "misfits", "shape_of", "sized", "yarn_mib"]
@@ -139,9 +139,32 @@ def _split(container: int) -> tuple[int, int]:
 
 
 def misfits(spec: RunSpec, sizes: Mapping[str, NodeSize]) -> tuple[list[str], list[str]]:
-    """(what certainly does not fit, what is worth a warning), each with the arithmetic. Types that are not in `sizes`
-    are not looked at."""
-    asked = _defaults(spec)
+    """(what certainly does not fit, what is worth a warning), each with the arithmetic: of what spark-defaults asks
+    for, and of every application that asks for something else. Types that are not in `sizes` are not looked at."""
+    defaults = _defaults(spec)
+    wrong, mind = _misfits(spec, defaults, sizes)
+    for step in spec.steps:
+        if step.repeat == 1 and (own := _conf(step)):
+            of_step, worth = _misfits(spec, {**defaults, **own}, sizes)
+            wrong += [f"{step.name}: {text}" for text in of_step if text not in wrong]
+            mind += [f"{step.name}: {text}" for text in worth if text not in mind]
+    return wrong, mind
+
+
+def _conf(step: Step) -> dict[str, str]:
+    """The properties that an application is given beside spark-defaults: its options, each of one word, come first."""
+    found: dict[str, str] = {}
+    words = iter(step.command[1:] if step.kind is Kind.APPLICATION else ())
+    for option in words:
+        if not option.startswith("--"):
+            break
+        name, _, text = next(words, "").partition("=")
+        if option == "--conf":
+            found[name] = text
+    return found
+
+
+def _misfits(spec: RunSpec, asked: Mapping[str, str], sizes: Mapping[str, NodeSize]) -> tuple[list[str], list[str]]:
     wrong, mind = [], []
     room = 0
     for group in spec.groups:
@@ -237,7 +260,13 @@ def _yarn_of(spec: RunSpec, group: NodeGroup, inst_type: str, size: NodeSize) ->
 
 
 def _defaults(spec: RunSpec) -> dict[str, str]:
-    return _properties(spec.cluster.configurations, "spark-defaults")
+    """What spark-submit finds on the primary node, where every step runs: the cluster's, and before them its own."""
+    own = (group.configurations for group in spec.groups if group.role is Role.PRIMARY)
+    return {
+        name: value
+        for listed in (spec.cluster.configurations, *own)
+        for name, value in _properties(listed, "spark-defaults").items()
+    }
 
 
 def _properties(configurations: tuple[Configuration, ...], classification: str) -> dict[str, str]:

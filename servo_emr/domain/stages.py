@@ -41,8 +41,9 @@ class Step:
     repeat says to which measured run of the job on this cluster the step belongs, counted from 1.
     folder: of its files in the run's folder, "" or with a slash at its end. source: the program that is read and copied
     there, an s3:// URI or a local path; None: the job's notebook, or nothing. command: what our runner runs, with
-    references, {run.program} being the copy. parameters: canonical JSON text of a notebook's own ones. reads: further
-    objects and prefixes in S3 that the nodes read.
+    references, {run.program} being the copy. asked: a digest of the words before settings are filled in, "" of a
+    notebook: what differs in it is another job. parameters: canonical JSON text of a notebook's own ones. reads:
+    further objects and prefixes in S3 that the nodes read.
     jar, main_class, properties, on_failure: a jar's, in the service's own words.
     """
 
@@ -55,6 +56,7 @@ class Step:
     folder: str = ""
     source: str | None = None
     command: tuple[str, ...] = ()
+    asked: str = ""
     parameters: str = "{}"
     kernel: str | None = None
     timeout_s: float | None = None

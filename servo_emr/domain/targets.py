@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from servo_emr.domain.bounds import Value, text_of
-from servo_emr.domain.cluster import Configuration, Disk, Market, NodeGroup, Role
+from servo_emr.domain.cluster import Configuration, Disk, Market, NodeGroup, Role, check_classification
 from servo_emr.domain.spec import RunSpec, canonical
 
 __all__ = ["ClusterField", "NodeField", "Parameter", "Property", "Referred", "Target", "parse_target"]
@@ -33,6 +33,7 @@ _CLUSTER = {
 }
 _ROOT = {"root_volume.size": ("gib", 10, 2048), "root_volume.iops": ("iops", 3000, 16000),
          "root_volume.throughput": ("throughput", 125, 1000)}  # fmt: skip
+_GP3, _GP3_SINCE = ("root_volume.iops", "root_volume.throughput"), (6, 15, 0)
 _EBS = {"type": None, "size": (1, 1024), "iops": (100, 64000), "throughput": (125, 1000)}
 _NODES = ("market", "bid_price", "fleet.on_demand")
 FORMS = (
@@ -55,7 +56,10 @@ class Property:
     name: str
 
     def check(self, value: Value, spec: RunSpec) -> None:
-        """Any value is written as text: what Spark takes, Spark knows."""
+        """Any value is written as text: what Spark takes, Spark knows. Raises ValueError for a misspelled
+        classification."""
+        for name in self.classifications:
+            check_classification(name)
 
     def put(self, spec: RunSpec, value: Value, text: str) -> RunSpec:
         """The spec with the property set to `text`."""
@@ -110,6 +114,11 @@ class ClusterField:
             _whole(value, low, high)
         elif not isinstance(value, str) or not re.fullmatch(_CLUSTER[self.name][1], value):
             raise ValueError(f"{text_of(value)!r} is no {self.name}")
+        root = spec.cluster.root_volume
+        provisioned = self.name in _GP3 or root.iops is not None or root.throughput is not None
+        release = str(value) if self.name == "release_label" else spec.cluster.release_label
+        if provisioned and tuple(map(int, release.removeprefix("emr-").split("."))) < _GP3_SINCE:
+            raise ValueError(f"{release}: root_volume.iops and throughput are of gp3 root volumes, from emr-6.15.0 on")
 
     def put(self, spec: RunSpec, value: Value, text: str) -> RunSpec:
         """The spec with the field set."""

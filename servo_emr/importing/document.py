@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,14 +32,30 @@ def read_source(text: str) -> Source:
     Raises:
         ValueError: it is none, or no mapping.
     """
+    values, node = _json(text) or _yaml(text)
+    if not isinstance(values, dict):
+        raise ValueError("holds no mapping of keys")
+    return Source(values, {} if node is None else dict(_lines(node, "")))
+
+
+def _json(text: str) -> tuple[Any, yaml.Node | None] | None:
+    """A JSON text's values, and its nodes where YAML can read it; None for what is no JSON."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values = json.loads(text)
+    except ValueError:
+        return None
+    try:
+        # For YAML a tab is no space; in JSON it stands between values alone.
+        return values, yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return values, None
+
+
+def _yaml(text: str) -> tuple[Any, yaml.Node | None]:
+    try:
+        return yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"neither YAML nor JSON: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict) or node is None:
-        raise ValueError("holds no mapping of keys")
-    return Source(values, dict(_lines(node, "")))
 
 
 def _lines(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Draft", "Left"]
+__all__ = ["Draft", "Left", "as_number"]
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,21 @@ class Left:
     path: str
     value: Any
     why: str
+
+
+def as_number(value: object, where: str) -> float:
+    """A number of the source, which may be written as text.
+
+    Raises:
+        ValueError: it is none, such as a template that nobody has filled.
+    """
+    try:
+        found = float(str(value))
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"{where} is {value!r}, and has to be a number")
+    return found
 
 
 @dataclass
@@ -52,3 +68,11 @@ class Draft:
             self.put(f"components.{role}.replicas", {"min": count, "max": count, "value": count})
         more = "types" if count is None else "types and numbers"
         self.leave(where, inst_type, f"carried, as the only one to be tried: add {more} to emr.components.{role}")
+
+    def core_nodes(self, where: str) -> None:
+        """Adds the core node that a definition without any needs here, of the primary's type."""
+        components = self.emr.get("components", {})
+        if "core" not in components:
+            primary = components.get("primary", {}).get("inst_type", {}).get("value", "m5.xlarge")
+            self.nodes("core", primary, 1, where)
+            self.leave(where, "no core nodes", f"a cluster has core nodes here: one {primary} is added")

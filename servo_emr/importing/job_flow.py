@@ -8,7 +8,7 @@ from typing import Any
 
 from servo_emr.aws.ec2_members import KEYS, WITHOUT, within
 from servo_emr.importing.document import leaves
-from servo_emr.importing.draft import Draft
+from servo_emr.importing.draft import Draft, as_number
 from servo_emr.importing.steps import from_jar_steps
 
 __all__ = ["configurations", "from_job_flow"]
@@ -86,31 +86,30 @@ def _nodes(instances: Mapping[str, Any], draft: Draft) -> None:
             draft.leave(where, group["InstanceType"], f"one group of {role} nodes is possible: put them together")
             continue
         seen.add(role)
-        count = int(group["InstanceCount"])
+        count = int(as_number(group["InstanceCount"], f"{where}.InstanceCount"))
         if role == "primary" and count != 1:
             draft.leave(f"{where}.InstanceCount", count, "a cluster has one primary node")
         draft.nodes(role, group["InstanceType"], None if role == "primary" else count, f"{where}.InstanceType")
-        draft.put(f"cluster.{role}.market", "spot" if group.get("Market") == "SPOT" else None)
-        draft.put(f"cluster.{role}.bid_price", _bid(group))
+        bid = _bid(group, where)
+        # By the API's words a group with a bid is on spot, where it does not say otherwise.
+        spot = group.get("Market", "ON_DEMAND" if bid is None else "SPOT") == "SPOT"
+        draft.put(f"cluster.{role}.market", "spot" if spot else None)
+        draft.put(f"cluster.{role}.bid_price", bid if spot else None)
+        if bid is not None and not spot:
+            draft.leave(f"{where}.BidPrice", bid, "a bid is for spot nodes, and these are on demand")
         _own(group, role, draft)
     for number, fleet in enumerate(instances.get("InstanceFleets", ())):
-        role = _ROLES[fleet["InstanceFleetType"]]
-        seen.add(role)
-        _fleet(fleet, role, f"Instances.InstanceFleets.{number}", draft)
+        _fleet(fleet, _ROLES[fleet["InstanceFleetType"]], f"Instances.InstanceFleets.{number}", draft)
     if any(name in instances for name in _SHORT):
-        seen |= {"primary", "core"}
-        count = int(instances.get("InstanceCount", 2)) - 1
+        count = int(as_number(instances.get("InstanceCount", 2), "Instances.InstanceCount")) - 1
         primary = instances.get("MasterInstanceType") or instances.get("SlaveInstanceType", "m5.xlarge")
         draft.nodes("primary", primary, None, "Instances.MasterInstanceType")
         draft.nodes("core", instances.get("SlaveInstanceType") or primary, max(1, count), "Instances.SlaveInstanceType")
-    if "core" not in seen:
-        primary = draft.emr.get("components", {}).get("primary", {}).get("inst_type", {}).get("value", "m5.xlarge")
-        draft.nodes("core", primary, 1, "Instances")
-        draft.leave("Instances", "no core nodes", f"a cluster has core nodes here: one {primary} is added")
+    draft.core_nodes("Instances")
 
 
-def _bid(group: Mapping[str, Any]) -> float | None:
-    return float(group["BidPrice"]) if group.get("BidPrice") and group.get("Market", "SPOT") == "SPOT" else None
+def _bid(group: Mapping[str, Any], where: str) -> float | None:
+    return as_number(group["BidPrice"], f"{where}.BidPrice") if group.get("BidPrice") else None
 
 
 def _own(group: Mapping[str, Any], role: str, draft: Draft) -> None:
@@ -152,7 +151,7 @@ def _fleet(fleet: Mapping[str, Any], role: str, where: str, draft: Draft) -> Non
     kept = bought.get("CapacityReservationOptions", {})
     section = {
         "alternatives": [other["InstanceType"] for other in others],
-        "types": {one["InstanceType"]: found for one in (first, *others) if (found := _type(one))},
+        "types": {one["InstanceType"]: found for one in (first, *others) if (found := _type(one, where))},
         "on_demand": on_demand if spot and role != "primary" else None,
         "spot_timeout": f"{waits['TimeoutDurationMinutes']}m" if spot and "TimeoutDurationMinutes" in waits else None,
         "timeout_action": str(waits.get("TimeoutAction", "")).lower().replace("_", "-") if spot else None,
@@ -173,10 +172,10 @@ def _fleet(fleet: Mapping[str, Any], role: str, where: str, draft: Draft) -> Non
     }
 
 
-def _type(one: Mapping[str, Any]) -> dict[str, Any]:
+def _type(one: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = {
         "weight": one.get("WeightedCapacity"),
-        "bid_price": float(one["BidPrice"]) if one.get("BidPrice") else None,
+        "bid_price": _bid(one, where),
         "bid_percent": one.get("BidPriceAsPercentageOfOnDemandPrice"),
         "priority": one.get("Priority"),
     }

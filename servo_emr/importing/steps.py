@@ -11,8 +11,14 @@ from servo_emr.importing.draft import Draft
 
 __all__ = ["command_line", "from_jar_steps", "from_scripts"]
 
+_INSTALLS = {"hive_install": "Hive", "pig_install": "Pig"}
 _ENDS = ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW")
 _SHELL = set(";|&<>$`*?~#\n")
+_OF_A_SHELL = re.compile(
+    r"[A-Za-z_]\w*=.*|\.|!|\[\[|case|cd|eval|exec|exit|export|for|if|read|set|shift|source|time|trap|ulimit|umask|unset|"
+    r"until|wait|while"
+)
+"""First words that are no program: what follows an assignment is run with it, and the others are a shell's own."""
 _REFERENCE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -42,22 +48,45 @@ def from_jar_steps(
 
 
 def from_scripts(steps: Sequence[Mapping[str, Any]], stage: str, where: str, draft: Draft) -> None:
-    """Steps of type script: the first word of step_args is the script."""
+    """Steps as edX's module takes them: of type script, whose first word is the script, jar, streaming, and those that
+    install what later releases install as applications."""
     found = []
     for number, step in enumerate(steps):
         place, words = f"{where}.{number}", [str(word) for word in step.get("step_args") or ()]
-        if step.get("type") != "script" or not words:
-            draft.leave(place, step.get("name", ""), f"a step of type {step.get('type')} has no kind here: script has")
-            continue
+        kind = "jar" if step.get("jar") else step.get("type", "jar")
         item: dict[str, Any] = {"name": step["name"]} if step.get("name") else {}
-        item["script"] = words[0]
-        if words[1:]:
-            item["args"] = words[1:]
-        found.append(item)
         action = str(step.get("action_on_failure", "TERMINATE_JOB_FLOW"))
-        if action not in _ENDS:
-            draft.leave(f"{place}.action_on_failure", action, "a step that fails ends the run: nothing is measured")
+        if kind == "script" and words:
+            item |= {"script": words[0], **({"args": words[1:]} if words[1:] else {})}
+            if action not in _ENDS:
+                draft.leave(f"{place}.action_on_failure", action, "a step that fails ends the run: nothing is measured")
+        elif kind == "streaming":
+            item |= {"jar": "command-runner.jar", "args": ["hadoop-streaming", *words], "action_on_failure": action}
+        elif kind == "jar" and step.get("jar"):
+            item |= {"jar": step["jar"], **({"args": words} if words else {}), "action_on_failure": action}
+            item |= {"main_class": step["main_class"]} if step.get("main_class") else {}
+            item |= {"properties": _properties(step["properties"])} if step.get("properties") else {}
+        elif kind in _INSTALLS:
+            why = f"releases since emr-4 install it: {_INSTALLS[kind]} is among cluster.applications"
+            draft.leave(place, kind, why)
+            cluster = draft.emr.setdefault("cluster", {})
+            listed = cluster.setdefault("applications", [])
+            if _INSTALLS[kind].lower() not in [name.lower() for name in listed]:
+                listed.append(_INSTALLS[kind])
+            continue
+        else:
+            draft.leave(
+                place, step.get("name", ""), f"a step of type {kind} has no kind here: script, jar, streaming have"
+            )
+            continue
+        found.append(item)
     draft.put(f"job.{stage}", found)
+
+
+def _properties(properties: Any) -> dict[str, Any]:
+    if isinstance(properties, Mapping):
+        return dict(properties)
+    return {one["Key"]: one.get("Value", "") for one in properties}
 
 
 def command_line(text: str, known: Callable[[str], str | None]) -> dict[str, Any] | None:
@@ -73,14 +102,12 @@ def command_line(text: str, known: Callable[[str], str | None]) -> dict[str, Any
         words = shlex.split(text)
     except ValueError:
         return None
-    if not words:
+    if not words or _OF_A_SHELL.fullmatch(words[0]):
         return None
-    filled = []
-    for word in words:
-        unknown = [name for name in _REFERENCE.findall(word) if known(name) is None]
-        if unknown:
-            return None
-        filled.append(_REFERENCE.sub(lambda match: str(known(match[1])), word))
+    names = {name: known(name) for name in dict.fromkeys(_REFERENCE.findall(" ".join(words)))}
+    if None in names.values():
+        return None
+    filled = [_REFERENCE.sub(lambda match: str(names[match[1]]), word) for word in words]
     program, *args = filled
     if "/" in program and not program.startswith("/"):
         return {"script": program, "args": args} if args else {"script": program}

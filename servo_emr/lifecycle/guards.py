@@ -15,7 +15,7 @@ from servo_emr.domain.ports import Preflight
 from servo_emr.domain.run import Observation, RunRecord, RunState
 from servo_emr.domain.spark import misfits, sized
 from servo_emr.domain.spec import RunSpec
-from servo_emr.lifecycle.underway import job_since, limit_s, tidying
+from servo_emr.lifecycle.underway import job_since, limited, tidying
 
 __all__ = ["JOB_GRACE_S", "Ceilings", "admit", "most_vcpus", "possible", "so_far", "spent", "within_budget"]
 
@@ -190,22 +190,23 @@ class Ceilings:
             )
         if limits.cost_per_run is not None and cost > limits.cost_per_run:
             return self._cost_ceiling(look, now, seen_at, unseen)
-        started = self.repeat_started(look)
-        if started is None:
+        step = limited(self.spec, look)
+        if step is None:
             return self._late(look, now, seen_at, unseen)
         since = job_since(self.spec, look)
         if limits.deadline_s is not None and since is not None and now - since > limits.deadline_s:
             return Censored(
                 "The job passed the trial's own deadline_s.", Reason.DEADLINE, public="stopped at deadline_s"
             )
-        limit = limit_s(self.spec, look)
+        started, limit = step
         if now > (latest := started + limit + JOB_GRACE_S):
             if seen_at <= latest:  # it may long have ended: only a look that was taken since can tell
                 return None if now <= latest + JOB_GRACE_S else _unseen(now - seen_at, unseen)
             if tidying(self.spec, look):
                 return None
+            which = "emr.job.timeout" if limit == self.spec.job.timeout_s else "the timeout of its step"
             return ConfigurationError(
-                f"The job passed emr.job.timeout, {limit:.0f} s, and did not end itself.",
+                f"The job passed {which}, {limit:.0f} s, and did not end itself.",
                 Reason.JOB_TIMEOUT,
                 public="the job passed its time limit",
             )
@@ -213,9 +214,8 @@ class Ceilings:
 
     def overdue_tidying(self, look: Observation, now: float) -> bool:
         """Whether clean-up has passed its time limit, and the servo ends it: that costs no measurement."""
-        started = self.repeat_started(look)
-        late = started is not None and now > started + limit_s(self.spec, look) + JOB_GRACE_S
-        return late and tidying(self.spec, look)
+        step = limited(self.spec, look)
+        return step is not None and now > sum(step) + JOB_GRACE_S and tidying(self.spec, look)
 
     def _cost_ceiling(self, look: Observation, now: float, seen_at: float, unseen: RunError | None) -> RunError:
         """What a run that passed cost_per_run failed of. A cluster without nodes yet says nothing of its configuration:
@@ -254,16 +254,16 @@ class Ceilings:
 
     def next_limit(self, look: Observation, now: float) -> float:
         """Seconds until the next limit could be passed; a look is worth taking then."""
-        limits, started = self.spec.limits, self.repeat_started(look)
+        limits, step = self.spec.limits, limited(self.spec, look)
         at = [
             self.launched + (usd - self.before) / self.usd_per_hour * 3600
             for usd in (limits.cost_per_run, limits.max_cost_usd)
             if usd is not None and self.usd_per_hour > 0
         ]
-        if started is None:
+        if step is None:
             at.append(self._provisioned_by if now <= self._provisioned_by else self._unseen_until)
         else:
-            latest = started + limit_s(self.spec, look) + JOB_GRACE_S
+            latest = sum(step) + JOB_GRACE_S
             at.append(latest if now <= latest else latest + JOB_GRACE_S)
             if limits.deadline_s is not None and (since := job_since(self.spec, look)) is not None:
                 at.append(since + limits.deadline_s)
@@ -280,10 +280,6 @@ class Ceilings:
     def job_started(self, look: Observation) -> float | None:
         """When the first step started, by the service's clock."""
         return min(_starts(look), default=None)
-
-    def repeat_started(self, look: Observation) -> float | None:
-        """When the step that runs now, or ran last, started: the time limit of a job holds for each of its steps."""
-        return max(_starts(look), default=None)
 
 
 def _unseen(seconds: float, why: RunError | None) -> RunError:

@@ -5,10 +5,10 @@ A look's steps begin with the run's own, in the order of its spec.
 
 from __future__ import annotations
 
-from servo_emr.domain.run import Observation, StepLook
+from servo_emr.domain.run import Observation, StepLook, StepState
 from servo_emr.domain.spec import JobStage, RunSpec, Step
 
-__all__ = ["job_since", "latest", "limit_s", "tidying", "where"]
+__all__ = ["job_since", "latest", "limited", "over", "tidying", "where"]
 
 
 def _pairs(spec: RunSpec, look: Observation) -> list[tuple[Step, StepLook]]:
@@ -36,10 +36,29 @@ def where(spec: RunSpec, look: Observation) -> str:
     return f"{step.stage}{count}"
 
 
-def limit_s(spec: RunSpec, look: Observation) -> float:
-    """The time limit of the step that runs now, or ran last."""
-    step = latest(spec, look)
-    return spec.job.timeout_s if step is None else spec.limit_s(step)
+def limited(spec: RunSpec, look: Observation) -> tuple[float, float] | None:
+    """(when it started, its time limit) of the step whose limit comes first of those that run now, of the one that ran
+    last while none does; None before the first."""
+    started = [
+        (seen.timeline.ready, spec.limit_s(step), seen.state.ended)
+        for step, seen in _pairs(spec, look)
+        if seen.timeline.ready is not None
+    ]
+    running = [(at, limit) for at, limit, ended in started if not ended]
+    if running:
+        return min(running, key=sum)
+    return max(((at, limit) for at, limit, _ in started), default=None)
+
+
+def over(spec: RunSpec, look: Observation) -> bool:
+    """Whether the run's own steps can tell nothing more: all have ended, or one has failed and EMR would run the others
+    for nothing. Where clean-up follows it goes on for that."""
+    own = _pairs(spec, look)
+    if len(own) == len(spec.steps) and all(seen.state.ended for _, seen in own):
+        return True
+    failed = [step for step, seen in own if seen.state is StepState.FAILED]
+    goes_on = spec.cluster.step_concurrency > 1 or any(step.on_failure == "CONTINUE" for step in failed)
+    return bool(failed) and goes_on and not spec.of_stage(JobStage.CLEANUP)
 
 
 def job_since(spec: RunSpec, look: Observation) -> float | None:

@@ -20,7 +20,7 @@ from servo_emr.domain.run import Observation, RunState, StepLook
 from servo_emr.domain.spec import Kind, RunSpec, Step, of_repeat
 from servo_emr.lifecycle.forecast import Forecast, forecast
 from servo_emr.lifecycle.guards import Ceilings
-from servo_emr.lifecycle.underway import latest, where
+from servo_emr.lifecycle.underway import latest, over, where
 
 __all__ = ["Progress", "Watch", "pace", "patience", "share"]
 
@@ -134,7 +134,8 @@ class Watch:
     async def until_decided(
         self, handle: Handle, spec: RunSpec, ceilings: Ceilings, entered: Callable[[RunState], Awaitable[None]]
     ) -> Observation:
-        """Looks until all steps have ended or the cluster is ending; returns the last look.
+        """Looks until the run's steps have ended, or can tell nothing more, or the cluster is ending; returns the last
+        look.
 
         Args:
             entered: awaited whenever the run is seen in another state than before.
@@ -167,7 +168,7 @@ class Watch:
             if shown is not state:
                 state = shown
                 await entered(state)
-            if look.steps_ended or look.state.order >= RunState.ENDING.order:
+            if over(spec, look) or look.state.order >= RunState.ENDING.order:
                 return look
             if seen_at == now and ceilings.overdue_tidying(look, now):
                 self._warn(f"clean-up of {handle.key.run_id} has passed its time limit: the cluster is ended")

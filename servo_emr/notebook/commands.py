@@ -7,31 +7,22 @@ import signal
 from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.spec import Kind, Step
 from servo_emr.notebook.results import Result, ResultStatus
+from servo_emr.notebook.stopped import killed, stopped
 
 __all__ = ["command_problem"]
+
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Of a process that was killed, and of a shell that saw its last command killed."""
 
 
 def command_problem(step: Step, result: Result) -> RunError | None:
     """What speaks against the success of a command whose result was read; None when nothing does."""
     if result.succeeded:
         return None
-    if result.status is ResultStatus.TIMEOUT:
-        limit = "its timeout" if step.timeout_s is not None else "emr.job.timeout"
-        return failure(
-            Reason.JOB_TIMEOUT,
-            f"{step.name} passed {limit} and was ended on the cluster.",
-            remedy="Raise the limit in servo.yaml, or leave such small clusters out.",
-            public="a step passed its time limit",
-        )
-    if result.status is ResultStatus.TERMINATED:
-        return failure(Reason.INTERRUPTED, f"{step.name} was terminated from outside.", public="terminated")
-    if result.exit_status == -signal.SIGKILL:
-        return failure(
-            Reason.OUT_OF_MEMORY,
-            f"{step.name} was killed: on a cluster that is most often a lack of memory.",
-            remedy="Try primary nodes with more memory; the step's logs say more.",
-            public="a step was killed",
-        )
+    if (ended := stopped(step, result, step.name, "a step")) is not None:
+        return ended
+    if result.exit_status in _KILLED:
+        return killed(step.name, "a step")
     if result.status is ResultStatus.FAILED:
         return failure(
             Reason.STEP_FAILED,

@@ -27,6 +27,7 @@ from servo_emr.notebook.results import (
     read_notebook,
     read_result,
 )
+from servo_emr.notebook.stopped import killed, stopped
 from servo_emr.notebook.values import NoValue, number_in_file, number_in_text
 
 __all__ = ["NotebookEvidence"]
@@ -77,7 +78,7 @@ class _Left:
             return _no_result(self.result)
         if self.step.kind is not Kind.NOTEBOOK:
             return command_problem(self.step, self.result)
-        return _problem(self.result, self.notebook, self.unreadable)
+        return _problem(self.step, self.result, self.notebook, self.unreadable)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -238,10 +239,10 @@ def _facts(result: Result, notebook: Notebook | None) -> dict[str, Any]:
     return facts
 
 
-def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunError | None:
-    """The first thing that speaks against success, most telling first; None when nothing does."""
+def _problem(step: Step, result: Result, notebook: Notebook | None, unreadable: str) -> RunError | None:
+    """The first thing that speaks against a notebook's success, most telling first; None when nothing does."""
     if not result.succeeded or result.kernel_died:
-        return _unsuccessful(result)
+        return _unsuccessful(step, result)
     if unreadable:
         return failure(Reason.NO_RESULT, f"result.json says succeeded, but {unreadable}.", public=unreadable)
     if notebook is not None and notebook.errors:
@@ -256,17 +257,10 @@ def _problem(result: Result, notebook: Notebook | None, unreadable: str) -> RunE
     return None
 
 
-def _unsuccessful(result: Result) -> RunError:
+def _unsuccessful(step: Step, result: Result) -> RunError:
     where = "" if result.cell_index is None else f" in cell {result.cell_index}"
-    if result.status is ResultStatus.TIMEOUT:
-        return failure(
-            Reason.JOB_TIMEOUT,
-            f"The job passed emr.job.timeout{where} and was ended on the cluster.",
-            remedy="Raise the limit in servo.yaml, or leave such small clusters out.",
-            public=f"the job passed its time limit{where}",
-        )
-    if result.status is ResultStatus.TERMINATED:
-        return failure(Reason.INTERRUPTED, f"The job was terminated from outside{where}.", public="terminated")
+    if (ended := stopped(step, result, "The job", "the job", where)) is not None:
+        return ended
     if result.jvm_lost:
         return failure(
             Reason.SERVICE_INTERNAL,
@@ -293,12 +287,7 @@ def _unsuccessful(result: Result) -> RunError:
 def _dead_kernel(status: int | None, where: str) -> RunError:
     """Only the kernel's killer speaks for a lack of memory: whatever else ends a kernel says nothing of the cluster."""
     if status == -signal.SIGKILL:
-        return failure(
-            Reason.OUT_OF_MEMORY,
-            f"The notebook's kernel was killed{where}: on a cluster that is most often a lack of memory.",
-            remedy="Try primary nodes with more memory; the step's logs say more.",
-            public=f"the kernel was killed{where}",
-        )
+        return killed("The notebook's kernel", "the kernel", where)
     how = "how is not known" if status is None else f"signal {-status}" if status < 0 else f"exit status {status}"
     return failure(
         Reason.STEP_FAILED,

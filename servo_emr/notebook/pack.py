@@ -45,7 +45,8 @@ class NotebookPacker:
                 bodies[where, source] = await self._read(where, source, step.kind)
             body = None if source is None else bodies[where, source]
             files |= self._files(spec, key, step, where, source or "", body, guards.get(step))
-        return Package(files, _digest(list(bodies.values())))
+        asked = [step.asked for step in spec.steps if step.repeat == 1 and step.stage is not JobStage.CLEANUP]
+        return Package(files, _digest(list(bodies.values()), list(filter(None, asked))))
 
     def _files(
         self, spec: RunSpec, key: RunKey, step: Step, where: str, source: str, body: bytes | None, guard: str | None
@@ -143,8 +144,9 @@ def _guards(spec: RunSpec, key: RunKey) -> dict[Step, str]:
     }
 
 
-def _digest(bodies: Sequence[bytes]) -> str:
-    """What tells one job's programs from another's: the SHA-256 of the only one, or of all of theirs."""
-    if len(bodies) == 1:
-        return hashlib.sha256(bodies[0]).hexdigest()
-    return hashlib.sha256("".join(hashlib.sha256(body).hexdigest() for body in bodies).encode()).hexdigest()
+def _digest(bodies: Sequence[bytes], asked: Sequence[str]) -> str:
+    """What tells one job from another: the SHA-256 of the only notebook, else of all programs' and all words' ones."""
+    programs = [hashlib.sha256(body).hexdigest() for body in bodies]
+    if len(programs) == 1 and not asked:
+        return programs[0]
+    return hashlib.sha256("".join((*programs, *asked)).encode()).hexdigest()

@@ -11,10 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from servo_emr.domain.run import RunRecord
+from servo_emr.domain.spec import JobStage
 
-__all__ = ["PHASES", "dollars", "seconds"]
+__all__ = ["BESIDE", "PHASES", "dollars", "seconds"]
 
-PHASES = ("provisioning", "bootstrapping", "job", "between steps", "ending")
+BESIDE = "preparation and clean-up"
+"""Of runs that have such steps."""
+PHASES = ("provisioning", "bootstrapping", "job", BESIDE, "between steps", "ending")
 
 _Span = tuple[float, float]
 
@@ -47,20 +50,22 @@ def _spans(record: RunRecord) -> Mapping[str, Sequence[_Span]]:
     ready = end if record.timeline.ready is None else min(max(record.timeline.ready, start), end)
     provisioning = record.phases.get("provisioning_time")
     there = ready if provisioning is None else min(start + provisioning, ready)
-    job = _union(
-        [
-            (max(step.timeline.ready, ready), min(step.timeline.ended, end))
-            for step in record.steps
-            if step.timeline.ready is not None and step.timeline.ended is not None
-        ]
-    )
-    last = job[-1][1] if job else ready
-    edges = [ready, *(edge for span in job for edge in span)]
-    between = [(edges[i], edges[i + 1]) for i in range(0, len(edges) - 1, 2)] if job else []
+    stages = [
+        (step.stage, (max(step.timeline.ready, ready), min(step.timeline.ended, end)))
+        for step in record.steps
+        if step.timeline.ready is not None and step.timeline.ended is not None
+    ]
+    # Steps of these stages never run beside others.
+    beside = _union([span for stage, span in stages if stage in (JobStage.PREPARE, JobStage.CLEANUP)])
+    steps = _union([span for _, span in stages])
+    last = steps[-1][1] if steps else ready
+    edges = [ready, *(edge for span in steps for edge in span)]
+    between = [(edges[i], edges[i + 1]) for i in range(0, len(edges) - 1, 2)] if steps else []
     return {
         "provisioning": [(start, there)],
         "bootstrapping": [(there, ready)],
-        "job": job,
+        "job": _union([span for stage, span in stages if stage not in (JobStage.PREPARE, JobStage.CLEANUP)]),
+        **({BESIDE: beside} if beside else {}),
         "between steps": between,
         "ending": [(last, end)],
     }

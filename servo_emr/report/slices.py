@@ -30,9 +30,7 @@ _CROSS = "\N{MULTIPLICATION SIGN}"
 _BARS = 12
 _STRIPS = 20
 _A_MEASUREMENT = {"cost": "a cost", "duration": "a duration", "repeats in a run": "a repeat in a run"}
-_PHASES = dict(
-    zip(phases.PHASES, ("var(--p1)", "var(--p2)", "var(--p3)", "var(--p4)", "var(--p5)"), strict=True),
-)
+_PHASES = dict(zip(phases.PHASES, (f"var(--p{number})" for number in (1, 2, 3, 6, 4, 5)), strict=True))
 
 
 def _cheapest(found: Findings) -> dict[tuple[str, int], Choice]:
@@ -198,7 +196,7 @@ def _names(found: Iterable[Choice]) -> dict[str, str]:
 
 def _mean(records: Iterable[RunRecord], of: Callable[[RunRecord], Mapping[str, float]]) -> dict[str, float]:
     known = [found for record in records if (found := of(record))]
-    return {phase: statistics.fmean(one[phase] for one in known) for phase in phases.PHASES} if known else {}
+    return {phase: statistics.fmean(one.get(phase, 0.0) for one in known) for phase in phases.PHASES} if known else {}
 
 
 def noise(found: Findings) -> Chart | None:

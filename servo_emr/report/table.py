@@ -67,7 +67,7 @@ COLUMNS: Mapping[str, str] = {
     "remedy": "what to do about it",
     "warnings": "what had to be said of the run",
     "basis": "whose prices, of when, how counted, what is left out",
-    "notebook_sha256": "the SHA-256 of the notebook that ran",
+    "notebook_sha256": "the SHA-256 of the notebook that ran, or of all that a job of stages runs",
     "folder": "where its files are",
     "notebook": "where its executed notebook is",
     "logs": "where EMR writes its logs",

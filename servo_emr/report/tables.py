@@ -129,6 +129,8 @@ def phase_totals(found: Findings) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     known = [(run, phases.seconds(run.record), phases.dollars(run.record)) for run in found.runs]
     for phase in phases.PHASES:
+        if phase == phases.BESIDE and not any(phase in times for _, times, _ in known):
+            continue
         charged = [(run.kind, money.get(phase, 0.0)) for run, _, money in known]
         rows.append(
             {

@@ -10,9 +10,11 @@ from typing import Any
 import pydantic
 import servo
 
+from servo_emr.domain.bounds import text_of
+
 __all__ = [
     "INST_TYPE", "NAME", "S3_OBJECT", "S3_URI", "Count", "ReleaseLabel", "Section", "Usd", "known_keys", "length",
-    "word",
+    "texts", "word",
 ]  # fmt: skip
 
 S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$(?!\n)"
@@ -66,6 +68,18 @@ def length(value: object) -> servo.Duration:
     if duration.total_seconds() <= 0:
         raise ValueError("must be longer than 0")
     return duration
+
+
+def texts(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that a service or a command line takes as texts."""
+    found = {}
+    for name, item in values.items():
+        try:
+            found[name] = text_of(item)
+            found[name].encode()  # half a character is a text of Python's, and of nobody else
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return found
 
 
 class Usd(pydantic.ConstrainedFloat):

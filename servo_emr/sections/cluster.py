@@ -14,6 +14,7 @@ from servo_emr.sections.nodes import AMI, ConfigurationSection, NodesSection, ch
 __all__ = ["ClusterSection"]
 
 _GROUP = r"^sg-[0-9a-z]+$(?!\n)"
+_ROLES = ("primary", "core", "task")
 _MOST_ACTIONS = 15
 """EMR takes 16 bootstrap actions, and one is ours."""
 _APPLICATIONS = (
@@ -137,7 +138,8 @@ class ClusterSection(Section):
     )
     step_concurrency: pydantic.conint(strict=True, ge=1, le=256) = pydantic.Field(  # type: ignore[valid-type]
         1,
-        description="Steps that may run at once. Above 1 a failed step ends no other, and `job.repeats` must be 1.",
+        description="Steps that may run at once. Above 1 the servo ends the cluster when it sees that a step has "
+        "failed, which EMR does not; and `job.repeats` must be 1.",
         unit="steps",
     )
     unhealthy_node_replacement: bool | None = pydantic.Field(
@@ -185,10 +187,17 @@ class ClusterSection(Section):
         if values.get("repo_upgrade_on_boot") and not values.get("ami_id"):
             raise ValueError("repo_upgrade_on_boot is for images of your own: set ami_id beside it, or take it out")
         if values["spark"] == "auto":
-            check_auto(values["configurations"])
+            for one in (values["configurations"], *(values[role].configurations for role in _ROLES)):
+                check_auto(one)
         if values.get("log_kms_key") and not values.get("log_uri"):
             raise ValueError("log_kms_key encrypts what log_uri names: set log_uri beside it, or take it out")
         return values
+
+    @property
+    def properties(self) -> list[dict[str, Any]]:
+        """All configurations, the roles' own among them, as mappings."""
+        own = (getattr(self, role).configurations for role in _ROLES)
+        return [one.dict() for listed in (self.configurations, *own) for one in listed]
 
     def to_domain(self) -> ClusterSpec:
         """The cluster as the domain has it."""

@@ -7,7 +7,6 @@ from typing import Any
 import pydantic
 import servo
 
-from servo_emr.domain.bounds import text_of
 from servo_emr.domain.cluster import (
     CapacityReservations,
     Configuration,
@@ -16,10 +15,11 @@ from servo_emr.domain.cluster import (
     FleetType,
     TimeoutAction,
     Volume,
+    check_classification,
 )
 from servo_emr.domain.spark import SIZED
 from servo_emr.domain.targets import KINDS
-from servo_emr.sections.base import INST_TYPE, Count, Section, Usd, length, word
+from servo_emr.sections.base import INST_TYPE, Count, Section, Usd, length, texts, word
 
 __all__ = ["AMI", "ConfigurationSection", "NodesSection", "check_auto", "configurations", "once"]
 
@@ -40,15 +40,14 @@ class ConfigurationSection(Section):
         [], description="Classifications inside it, such as export in spark-env."
     )
 
+    @pydantic.validator("classification")
+    def _spelled(cls, value: str) -> str:
+        check_classification(value)
+        return value
+
     @pydantic.validator("properties")
-    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
-        texts = {}
-        for name, item in value.items():
-            try:
-                texts[name] = text_of(item)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return texts
+    def _as_texts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return texts(value)
 
     @pydantic.validator("configurations")
     def _once(cls, value: list[ConfigurationSection]) -> list[ConfigurationSection]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from typing import Any
 
@@ -10,16 +11,19 @@ import pydantic
 from pydantic.error_wrappers import ErrorWrapper
 
 from servo_emr.domain.bounds import EnumBound, RangeBound, Value, text_of
+from servo_emr.domain.cluster import Market, Role
 from servo_emr.domain.settings import Setting
 from servo_emr.domain.spark import SIZED
 from servo_emr.domain.spec import RunSpec
-from servo_emr.domain.targets import Parameter, Property, Referred, Target, parse_target
+from servo_emr.domain.targets import NodeField, Parameter, Property, Referred, Target, parse_target
 from servo_emr.sections.base import Section
 
 __all__ = ["COMPONENT", "OwnSettings", "SettingSection", "check_settings", "settings_of"]
 
 COMPONENT = r"[a-z][a-z0-9_-]*"
 _SETTING = r"[a-z][a-z0-9_]*"
+_PROVISIONED = {"iops": ("gp3", "io1"), "throughput": ("gp3",)}
+"""What of a volume can be asked for -> the kinds of which it can."""
 
 
 class SettingSection(Section):
@@ -74,8 +78,9 @@ class SettingSection(Section):
         if (values.get("values") is not None) == bool(ranged) or ranged in (["step"], ["min"], ["max"]):
             raise ValueError("takes either values, or min and max (and step)")
         for name in ranged:
-            if isinstance(values[name], bool) or not isinstance(values[name], (int, float)):
-                raise ValueError(f"{name} {values[name]!r} is not a number")
+            number = values[name]
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+                raise ValueError(f"{name} {number!r} is not a number")
         if ranged and not {"min", "max"} <= set(ranged):
             raise ValueError("takes min and max together")
         if ranged and values["min"] > values["max"]:
@@ -168,8 +173,32 @@ def check_settings(settings: list[Setting], spec: RunSpec) -> None:
                 setting.place.check(value, spec)
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
+        if idle := _idle(setting, settings, spec):
+            raise ValueError(f"{place}: {idle}: nothing would change with it")
         if setting.form != "{}" and not isinstance(setting.place, (Property, Parameter, Referred)):
             raise ValueError(f"{place}: format is for properties and parameters, and there is none here")
+
+
+def _idle(setting: Setting, settings: list[Setting], spec: RunSpec) -> str:
+    """Why a field of a role's nodes could change nothing, whatever the other settings are; empty when it could."""
+    place = setting.place
+    if not isinstance(place, NodeField) or (group := spec.group(place.role)) is None:
+        return ""
+
+    def possible(field: NodeField, configured: Value) -> set[Value]:
+        chosen = [one.bound for one in settings if one.place == field]
+        return {configured, *(value for bound in chosen for value in _ends(bound))}
+
+    if place.name in ("bid_price", "fleet.on_demand"):
+        if Market.SPOT not in possible(NodeField(place.role, "market"), group.market):
+            return f"{place.name} is for spot nodes: set cluster.{place.role}.market: spot, or let it be adjusted"
+        if place.name == "fleet.on_demand" and place.role is Role.PRIMARY:
+            return "there is one primary node; choose its market"
+    if place.disk is not None and place.name in _PROVISIONED and place.disk < len(group.disks or ()):
+        kinds = possible(NodeField(place.role, "type", place.disk), (group.disks or ())[place.disk].volume.kind)
+        if not kinds & set(_PROVISIONED[place.name]):
+            return f"{place.name} is for {' and '.join(_PROVISIONED[place.name])}, and the volumes are of another kind"
+    return ""
 
 
 def _ends(bound: EnumBound | RangeBound) -> tuple[Value, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from servo_emr.domain.spark import SIZED
 from servo_emr.domain.spec import COMMAND_RUNNER, INPUTS, JobStage, Kind, Step, canonical
 from servo_emr.domain.trial import references
 from servo_emr.notebook import step as ours
@@ -24,6 +26,10 @@ __all__ = ["check_stages", "job_steps", "referring"]
 
 _CHARACTERS, _STEPS = 10_240, 256
 """What EMR takes of a step's texts, and of steps in one request."""
+_REFERRING = ("parameters", "args", "conf", "command", "properties")
+"""The keys of a step in which references are filled."""
+_PLAIN = ("notebook", "script", "application", "restore", "jar", "main_class", "py_files", "jars")
+"""Those in which one would be taken for a part of a name."""
 
 
 def _items(job: JobSection) -> Iterator[tuple[JobStage, int, StepSection]]:
@@ -67,6 +73,8 @@ def _step(
             **fields,
             argv=tuple(item.args),
             jar=item.jar,
+            asked=_asked(item.jar, item.args, item.main_class, item.properties),
+            reads=(item.jar,) if item.jar.startswith("s3://") else (),
             main_class=item.main_class,
             properties=tuple(sorted(item.properties.items())),
             on_failure=item.action_on_failure,
@@ -78,8 +86,17 @@ def _step(
     command, more = _command(item)
     kind = Kind.COMMAND if isinstance(item, JarStep) else item.kind
     return Step(
-        **{**fields, "kind": kind}, argv=ours.command_argv(repeat, folder), folder=folder, command=command, **more
+        **{**fields, "kind": kind},
+        argv=ours.command_argv(repeat, folder),
+        folder=folder,
+        command=command,
+        asked=_asked(command),
+        **more,
     )
+
+
+def _asked(*words: Any) -> str:
+    return hashlib.sha256(canonical(list(words)).encode()).hexdigest()
 
 
 def _is_command(item: JarStep) -> bool:
@@ -123,7 +140,7 @@ def referring(job: JobSection) -> Iterator[tuple[str, Any]]:
     for name, value in job.parameters.items():
         yield f"parameters -> {name}", value
     for stage, number, item in _items(job):
-        for key in ("parameters", "args", "conf", "command", "properties"):
+        for key in _REFERRING:
             if getattr(item, key, None):
                 yield f"{stage} -> {number} -> {key}", getattr(item, key)
 
@@ -145,6 +162,10 @@ def check_stages(job: JobSection, cluster: ClusterSection, workspace: str) -> No
     steps = job_steps(job, cluster)
     if len(steps) > _STEPS:
         raise ValueError(f"job: {len(steps)} steps, repeats counted, and EMR takes {_STEPS} at once")
+    if job.kernel != job.__fields__["kernel"].default and all(step.kind is not Kind.NOTEBOOK for step in steps):
+        raise ValueError(f"job -> kernel {job.kernel} is for notebooks, and no step is one: take it out")
+    if job.wheels is not None and not any(step.ours for step in steps):
+        raise ValueError("job -> wheels are what our runners need, and EMR runs all of these steps: take it out")
     _check_failures(job, cluster, steps)
     _check_metrics(job)
     into = [item.into for _, _, item in _items(job) if isinstance(item, RestoreStep)]
@@ -153,6 +174,15 @@ def check_stages(job: JobSection, cluster: ClusterSection, workspace: str) -> No
 
 
 def _check_item(place: str, stage: JobStage, item: StepSection, cluster: ClusterSection, workspace: str) -> None:
+    for key in _PLAIN:
+        if found := sorted(references(getattr(item, key, None))):
+            raise ValueError(
+                f"{place} -> {key}: {{{found[0]}}} is not filled here, but in {', '.join(_REFERRING)}: name the place "
+                "itself, or give the reference to a command that finds it"
+            )
+    if isinstance(item, ApplicationStep) and cluster.spark == "auto":
+        for name in (name for name in SIZED if name in item.conf):
+            raise ValueError(f"{place} -> conf: cluster.spark: auto sets {name}: take it out, or auto")
     if isinstance(item, ApplicationStep) and "spark" not in {name.lower() for name in cluster.applications}:
         raise ValueError(f"{place}: an application is run by spark-submit: add Spark to cluster.applications")
     if isinstance(item, JarStep) and len(item.jar) + sum(map(len, item.args)) > _CHARACTERS:

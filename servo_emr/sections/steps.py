@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import pydantic
 import servo
+from pydantic.error_wrappers import ErrorWrapper
 
-from servo_emr.domain.bounds import text_of
 from servo_emr.domain.spec import Kind, canonical
-from servo_emr.sections.base import NAME, S3_OBJECT, S3_URI, Section, length, word
+from servo_emr.domain.trial import references
+from servo_emr.sections.base import NAME, S3_OBJECT, S3_URI, Section, length, texts, word
 
 __all__ = [
     "STEP_MODELS",
@@ -26,7 +27,9 @@ __all__ = [
     "steps_from",
 ]
 
-_SHELLS = re.compile(r"(.*/)?(ba|da|k|z)?sh")
+_SHELLS = re.compile(r"(.*/)?(a|ba|c|da|fi|k|rba|tc|z)?sh")
+_SHELLS_OPTIONS = ("--rcfile", "--init-file")
+"""Long options of shells that take a word."""
 _ACTIONS = ("TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW", "CANCEL_AND_WAIT", "CONTINUE")
 
 
@@ -50,6 +53,12 @@ def _place(value: str) -> str:
     return value
 
 
+def _object(value: str) -> str:
+    if not re.match(S3_OBJECT, value):
+        raise ValueError("must be an object in S3: s3://bucket/key")
+    return value
+
+
 def _program(value: str) -> str:
     if value.endswith((".ipynb", ".json", ".txt")):
         raise ValueError("is no program; a notebook has the key 'notebook'")
@@ -60,21 +69,40 @@ def _words(value: object) -> list[str]:
     """Words of a command line: numbers and truth values are written as texts."""
     if not isinstance(value, list):
         raise ValueError("must be a list, one word an item: no shell takes a line apart")
-    words = [text_of(item) for item in value]
+    words = list(texts({f"word {number}": item for number, item in enumerate(value, 1)}).values())
     if any("\0" in item for item in words):
         raise ValueError("holds a NUL character, which no command line can")
     return words
 
 
+def _code_of(words: list[str]) -> str | None:
+    """What of its arguments a shell reads as code; None without -c."""
+    coded, rest = False, iter(words)
+    for text in rest:
+        if text in ("-", "--"):
+            text = next(rest, "")
+        elif text.startswith("--"):
+            if text in _SHELLS_OPTIONS:
+                next(rest, None)
+            continue
+        elif text.startswith(("-", "+")):
+            coded = coded or (text[0] == "-" and "c" in text)
+            for _ in range(text.lower().count("o")):  # -o pipefail, -euo pipefail
+                next(rest, None)
+            continue
+        return text if coded else None
+    return None
+
+
 def _no_shell_code(words: list[str]) -> list[str]:
     """A reference in the code of a shell would have to be escaped for it; as an argument it needs no escaping."""
-    for shell, option, code in zip(words, words[1:], words[2:], strict=False):
-        inside = re.search(r"\{[a-z][a-z0-9_-]*\.[a-z][a-z0-9_]*\}|\{run_id\}", code)
-        if _SHELLS.fullmatch(shell) and re.fullmatch(r"-[a-z]*c", option) and inside:
+    for number, shell in enumerate(words):
+        code = _code_of(words[number + 1 :]) if _SHELLS.fullmatch(shell) else None
+        if inside := min(references(code), default=None):
             raise ValueError(
-                f"{inside[0]} stands in the code of a shell, where no escaping is sure: give it as an argument of its "
-                f'own behind the code, and use "$1" there: [{shell}, {option}, \'echo "$1"\', {shell}, '
-                f"'{inside[0]}']"
+                f"{{{inside}}} stands in the code of a shell, where no escaping is sure: give it as an argument of its "
+                f'own behind the code, and use "$1" there: [{shell}, -c, \'echo "$1"\', {shell}, '
+                f"'{{{inside}}}']"
             )
     return words
 
@@ -87,6 +115,12 @@ class StepSection(Section):
     timeout: servo.Duration | None = pydantic.Field(
         None, description="The step's own time limit; without it job.timeout holds."
     )
+
+    @pydantic.validator("name")
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("holds a line's end or another character that cannot be shown")
+        return value
 
     @pydantic.validator("timeout", pre=True)
     def _positive(cls, value: object) -> servo.Duration | None:
@@ -136,18 +170,15 @@ class ApplicationStep(_WithWords):
     application: str = pydantic.Field(..., description="s3:// URI or local path of the .py or .jar.", min_length=1)
     main_class: str | None = pydantic.Field(None, description="Of a jar.", regex=r"^[\w.$]+$")
     conf: dict[str, Any] = pydantic.Field({}, description="Spark properties of this application.")
-    py_files: list[pydantic.constr(regex=S3_OBJECT)] = pydantic.Field(  # type: ignore[valid-type]
-        [], description="s3:// URIs of further Python files."
-    )
-    jars: list[pydantic.constr(regex=S3_OBJECT)] = pydantic.Field(  # type: ignore[valid-type]
-        [], description="s3:// URIs of further jars."
-    )
+    py_files: list[str] = pydantic.Field([], description="s3:// URIs of further Python files.")
+    jars: list[str] = pydantic.Field([], description="s3:// URIs of further jars.")
 
     _known_place = pydantic.validator("application", allow_reuse=True)(_program)
+    _fetched = pydantic.validator("py_files", "jars", each_item=True, allow_reuse=True)(_object)
 
     @pydantic.validator("conf")
-    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return {name: text_of(item) for name, item in value.items()}
+    def _as_texts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return texts(value)
 
 
 class CommandStep(StepSection):
@@ -167,10 +198,20 @@ class RestoreStep(StepSection):
     """A copy of an S3 prefix into the run's own folder."""
 
     kind: ClassVar[Kind] = Kind.RESTORE
-    restore: str = pydantic.Field(..., description="s3:// prefix that is copied.", regex=S3_URI)
-    into: str | None = pydantic.Field(
-        None, description="The folder below {run.inputs} that it is copied into.", regex=r"^[A-Za-z0-9][\w.-]*$"
-    )
+    restore: str = pydantic.Field(..., description="s3:// prefix that is copied.")
+    into: str | None = pydantic.Field(None, description="The folder below {run.inputs} that it is copied into.")
+
+    @pydantic.validator("restore")
+    def _in_s3(cls, value: str) -> str:
+        if not re.match(S3_URI, value):
+            raise ValueError("must be a prefix in S3: s3://bucket/prefix")
+        return value
+
+    @pydantic.validator("into", pre=True)
+    def _plain(cls, value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", value):
+            raise ValueError("must be one folder's name: letters, digits, '.', '_' and '-'")
+        return value
 
     def _named(self) -> str:
         return f"restore {self.into}" if self.into else "restore"
@@ -187,9 +228,13 @@ class JarStep(_WithWords):
         None, description="EMR's ActionOnFailure."
     )
 
+    @pydantic.validator("jar")
+    def _names_an_object(cls, value: str) -> str:
+        return _object(value) if value.startswith("s3://") else value
+
     @pydantic.validator("properties")
-    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return {name: text_of(item) for name, item in value.items()}
+    def _as_texts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return texts(value)
 
     @pydantic.root_validator(skip_on_failure=True)
     def _is_taken(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -210,36 +255,33 @@ def steps_from(value: object) -> object:
     """Each item of a stage as the model of its kind.
 
     Raises:
-        ValueError: an item is of no kind, or of two.
+        ValueError: it is no list, an item is of no kind, or of two; or, as pydantic's, what is wrong with each item, by
+            its number.
     """
     if not isinstance(value, list):
         raise ValueError("must be a list of steps")
-    found = []
+    found, errors = [], []
     for number, item in enumerate(value):
         if isinstance(item, StepSection):
             found.append(item)
             continue
-        kinds = [kind for kind in STEP_MODELS if isinstance(item, dict) and kind in item]
-        if len(kinds) != 1:
-            near = (
-                [difflib.get_close_matches(str(key), STEP_MODELS, 1) for key in item] if isinstance(item, dict) else []
-            )
-            hint = next((f"; did you mean '{names[0]}'?" for names in near if names), "")
-            two = (
-                f"is both {kinds[0]} and {kinds[1]}"
-                if kinds
-                else f"is no step: it needs one of {', '.join(STEP_MODELS)}"
-            )
-            raise ValueError(f"item {number} {two}{hint}")
         try:
-            found.append(STEP_MODELS[kinds[0]].validate(item))
-        except pydantic.ValidationError as error:
-            raise ValueError(f"item {number}: {_told(error)}") from None
+            found.append(_model_of(item).validate(item))
+        except ValueError as error:
+            errors.append(ErrorWrapper(error, loc=str(number)))
+    if errors:
+        raise pydantic.ValidationError(errors, StepSection)
     return found
 
 
-def _told(error: pydantic.ValidationError) -> str:
-    return "; ".join(
-        f"{' -> '.join(str(part) for part in one['loc'] if part != '__root__')}: {one['msg']}".removeprefix(": ")
-        for one in error.errors()
-    )
+def _model_of(item: object) -> type[StepSection]:
+    """The model of the kind that an item is of."""
+    keys = list(item) if isinstance(item, dict) else []
+    kinds = [kind for kind in STEP_MODELS if kind in keys]
+    if len(kinds) > 1:
+        raise ValueError(f"is both {kinds[0]} and {kinds[1]}: make two steps of it")
+    if not kinds:
+        near = [name for key in keys for name in difflib.get_close_matches(str(key), STEP_MODELS, 1)]
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"is no step: it needs one of {', '.join(STEP_MODELS)}{hint}")
+    return STEP_MODELS[kinds[0]]

@@ -32,6 +32,8 @@ SIGNED = {"elasticmapreduce": "emr", "servicequotas": "service-quotas"}
 SERVO, NODE = "emulated", "emulated-instance-profile"
 NODE_ACTIONS = {"GetObject": "s3:GetObject", "HeadObject": "s3:GetObject", "PutObject": "s3:PutObject",
                 "ListObjectsV2": "s3:ListBucket"}  # fmt: skip
+OF_RESTORES = {"s3:GetObjectTagging", "s3:PutObjectTagging"}
+"""Used by version 2 of the AWS CLI for large objects, when inputs are restored; the emulated node has version 1."""
 SUBMITTED = (
     "request.json job.json run_notebook.py run_command.py servo_emr_job.py servo_emr_child.py servo_emr_outputs.py "
     "servo_emr_processes.py bootstrap.sh constraints.txt input.ipynb"
@@ -151,7 +153,7 @@ def test_every_action_of_the_policy_was_used_and_every_action_used_is_in_it(used
 def test_the_nodes_called_nothing_that_their_policy_does_not_grant(used: Used) -> None:
     assert set(NODE_ACTIONS) >= used.nodes >= {"GetObject", "PutObject"}
     assert {NODE_ACTIONS[name] for name in used.nodes} <= actions(used.granted["nodes"])
-    assert {grant.action for grant in NODES} == set(NODE_ACTIONS.values())
+    assert {grant.action for grant in NODES} - OF_RESTORES == set(NODE_ACTIONS.values())
 
 
 def test_the_nodes_wrote_only_what_their_policy_lets_them_write(used: Used) -> None:

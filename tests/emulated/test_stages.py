@@ -179,3 +179,49 @@ def test_a_restore_that_finds_nothing_fails_before_anything_is_measured(
     assert record["details"]["failed_step"]["stage"] == "prepare"
     assert [s["state"] for s in record["steps"]] == ["failed", "failed", "failed", "completed"]
     assert account.alive() == []
+
+
+APPLICATION = """
+import json, subprocess, sys
+from pyspark.sql import SparkSession, functions as F
+
+inputs, metrics, words = sys.argv[1:]
+spark = SparkSession.builder.getOrCreate()
+orders = spark.read.schema("n long").csv(inputs)
+found = orders.groupBy((F.col("n") % 2).alias("odd")).agg(F.sum(F.col("n") ** 2).alias("squares")).orderBy("odd")
+even, odd = [row["squares"] for row in found.collect()]
+told = {"even": even, "odd": odd, "partitions": int(spark.conf.get("spark.sql.shuffle.partitions"))}
+subprocess.run(["aws", "s3", "cp", "--only-show-errors", "-", metrics], input=json.dumps(told), text=True, check=True)
+print("words=" + str(len(words.split("|"))) + ";")
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1000)  # a bootstrap and a JVM on a machine that may be busy
+def test_an_application_computes_in_a_spark_of_its_own_with_its_conf_on_what_was_restored(
+    emulator: EmulatorProcess, folder: Path, account: Account
+) -> None:
+    (folder / "sum.py").write_text(APPLICATION)
+    application = {
+        "application": "sum.py",
+        "args": ["{run.inputs}/orders.csv", "{run.metrics}", "a b|$HOME|'\";|{core.replicas}"],
+        "conf": {"spark.sql.shuffle.partitions": "{core.replicas}"},
+    }
+    changes = {
+        "cluster.applications": ["Spark"],
+        "job.run": [application],
+        "job.metrics": {
+            **{name: {"from": "file", "name": name} for name in ("even", "odd", "partitions")},
+            "words": {"from": "output", "pattern": r"words=(\d+);"},
+        },
+    }
+    record = cycle(emulator, folder, changes, 0)
+    # Of 1, 2, 3 and 4: 4 + 16 and 1 + 9.
+    wanted = {"even": 20.0, "odd": 10.0, "partitions": 2.0, "words": 4.0}
+    assert {name: record["metrics"][name] for name in wanted} == wanted
+    assert [(s["stage"], s["state"]) for s in record["steps"]] == [
+        ("prepare", "completed"),
+        ("run", "completed"),
+        ("cleanup", "completed"),
+    ]
+    assert account.alive() == []

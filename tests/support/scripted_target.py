@@ -243,8 +243,9 @@ class ScriptedTarget:
         return tuple(self._step(cluster, number) for number in range(len(cluster.spec.steps)))
 
     def _step(self, cluster: _Cluster, number: int) -> StepLook:
-        """One after another; only the last ends as the script says, those before it are COMPLETED."""
-        name, step_id = cluster.spec.steps[number].name, f"s-{number + 1}"
+        """One after another; only the last ends as the script says, those before it are COMPLETED. Ids are another
+        cluster's nowhere, as EMR's are."""
+        name, step_id = cluster.spec.steps[number].name, f"s-{cluster.handle.cluster_id}-{number + 1}"
         now, over = self._clock.now(), self._over(cluster)
         before = number * self._of(cluster).job if number else 0.0
         start = cluster.born + self._of(cluster).ready + before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -11,8 +12,9 @@ import pytest
 
 from servo_emr.aws.ec2_request import run_job_flow
 from servo_emr.cli.planned import _job
+from servo_emr.cli.settings_file import load
 from servo_emr.config import EMRConfiguration
-from servo_emr.domain.errors import Reason
+from servo_emr.domain.errors import Reason, UsageError
 from servo_emr.domain.intervals import measured_seconds
 from servo_emr.domain.known_steps import known_steps
 from servo_emr.domain.run import JobEvidence, Observation, RunState, StepLook, StepState, Timeline
@@ -20,7 +22,7 @@ from servo_emr.domain.spec import RunSpec, plain, spec_from_json
 from servo_emr.domain.trial import with_userdata
 from servo_emr.lifecycle.figures import phases
 from servo_emr.lifecycle.guards import JOB_GRACE_S, Ceilings
-from servo_emr.lifecycle.underway import where
+from servo_emr.lifecycle.underway import over, where
 from servo_emr.lifecycle.verdict import judge, untidied
 from servo_emr.notebook.evidence import NotebookEvidence
 from servo_emr.notebook.pack import NotebookPacker
@@ -118,6 +120,7 @@ def test_a_jar_is_emrs_own_word_for_word_and_needs_nothing_of_ours() -> None:
     }
     assert request["Steps"][1]["ActionOnFailure"] == "TERMINATE_CLUSTER"
     assert request["BootstrapActions"] == []
+    assert [step.reads for step in spec.steps] == [("s3://acme-jobs/a.jar",), ()], "EMR fetches it with the nodes' role"
 
 
 def test_with_cleanup_a_command_of_emrs_runs_under_our_guard() -> None:
@@ -149,6 +152,21 @@ async def test_with_cleanup_each_step_of_the_job_waits_for_word_of_the_one_befor
     assert restore["fills"] == f"{RUNS}/inputs/"
 
 
+async def test_what_a_job_runs_tells_it_from_another_and_its_settings_and_clean_up_do_not() -> None:
+    def job(word: str, last: str = "tidy") -> dict[str, Any]:
+        return {"run": [{"command": [word, "{core.replicas}"]}], "cleanup": [{"command": [last]}]}
+
+    async def told(job: dict[str, Any], **values: Any) -> str:
+        made = config(job)
+        spec = made.space.apply(made.to_spec(), {**made.space.configured, **values})
+        return (await NotebookPacker(MemoryWorkspace()).pack(spec, KEY)).notebook_sha256
+
+    first = await told(job("load"))
+    assert first == await told(job("load"), **{"core.replicas": 5}) == await told(job("load", "sweep"))
+    assert first != await told(job("unload"))
+    assert first != await told({"run": [{"jar": "command-runner.jar", "args": ["load", "{core.replicas}"]}]})
+
+
 def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
     app = {"application": "s3://acme-jobs/a.jar", "main_class": "a.B", "conf": {"spark.executor.cores": 2},
            "jars": ["s3://acme-jobs/b.jar"], "args": ["--n", "{core.replicas}"]}  # fmt: skip
@@ -166,13 +184,29 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
     [
         ({"notebook": "a.ipynb", "run": [{"command": ["a"]}]}, "notebook and run both say what is measured"),
         ({}, "needs notebook, or run, the list of the steps that are measured"),
-        ({"run": [{"comand": ["a"]}]}, "item 0 is no step: it needs one of notebook, script, application, command"),
+        (
+            {"run": [{"comand": ["a"]}]},
+            "job -> run -> 0\n  is no step: it needs one of notebook, script, application, command",
+        ),
         ({"run": [{"comand": ["a"]}]}, "did you mean 'command'?"),
-        ({"run": [{"command": ["a"], "script": "b.sh"}]}, "item 0 is both script and command"),
+        ({"run": [{"command": ["a"], "script": "b.sh"}]}, "is both script and command: make two steps of it"),
         ({"run": [{"command": "ls -l"}]}, "must be a list, one word an item: no shell takes a line apart"),
-        ({"run": [{"script": "http://x/y"}]}, "script: is neither s3://bucket/key nor a local path"),
+        (
+            {"run": [{"script": "http://x/y"}]},
+            "job -> run -> 0 -> script\n  is neither s3://bucket/key nor a local path",
+        ),
+        ({"run": [{"command": ["a", "\ud800"]}]}, "word 2: 'utf-8' codec can't encode character"),
+        ({"run": [{"command": ["a"]}], "kernel": "ir"}, "job -> kernel ir is for notebooks, and no step is one"),
+        ({"run": [{"jar": "a.jar"}], "wheels": "s3://acme-data/w"}, "job -> wheels are what our runners need"),
         ({"run": [{"script": "a.sh", "arguments": []}]}, "unknown key 'arguments': "),
         ({"run": [{"command": ["bash", "-c", "echo {core.replicas}"]}]}, "stands in the code of a shell"),
+        ({"run": [{"command": ["bash", "-euo", "pipefail", "-c", "x {run_id}"]}]}, "{run_id} stands in the code of"),
+        ({"run": [{"command": ["sudo", "/bin/sh", "-xc", "x {core.replicas}"]}]}, "stands in the code of a shell"),
+        ({"run": [{"command": ["bash", "--rcfile", "x", "-c", "--", "{run_id}"]}]}, "stands in the code of a shell"),
+        (
+            {"prepare": [{"restore": "s3://acme-data/{core.replicas}"}], "run": [{"command": ["a"]}]},
+            "job -> prepare -> 0 -> restore: {core.replicas} is not filled here, but in parameters, args",
+        ),
         ({"run": [{"command": ["a", "{core.replica}"]}]}, "did you mean {core.replicas}?"),
         ({"run": [{"command": ["a", "{run.inputs}"]}]}, "{run.inputs} refers to nothing"),
         ({"run": [{"script": "etl.ipynb"}]}, "is no program; a notebook has the key 'notebook'"),
@@ -183,7 +217,10 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
             "lie in one another",
         ),
         ({"prepare": [{"restore": "s3://acme-servo"}], "run": [{"command": ["a"]}]}, "would grow with every run"),
-        ({"prepare": [{"restore": "/local"}], "run": [{"command": ["a"]}]}, "restore: string does not match regex"),
+        (
+            {"prepare": [{"restore": "/local"}], "run": [{"command": ["a"]}]},
+            "must be a prefix in S3: s3://bucket/prefix",
+        ),
         (
             {
                 "prepare": [{"restore": "s3://acme-data/x"}, {"restore": "s3://acme-data/y"}],
@@ -221,6 +258,46 @@ def test_an_application_is_given_to_spark_submit_in_client_mode() -> None:
 )
 def test_what_makes_no_job_is_refused_with_the_place_and_the_remedy(job: dict[str, Any], words: str) -> None:
     assert words in wrong(job)
+
+
+@pytest.mark.parametrize(
+    ("job", "lines"),
+    [
+        (
+            {"run": [{"command": ["a"]}, {"script": "http://x/y", "agrs": [1]}, "ls"]},
+            ["emr.job.run.1: unknown key 'agrs': did you mean 'args'?", "emr.job.run.2 (it is 'ls'): is no step: "],
+        ),
+        (
+            {"prepare": [{"restore": "/x", "into": "../x"}], "run": [{"command": ["a", None], "name": "b\nc"}]},
+            [
+                "emr.job.prepare.0.restore (it is '/x'): must be a prefix in S3: s3://bucket/prefix",
+                "emr.job.prepare.0.into (it is '../x'): must be one folder's name",
+                "emr.job.run.0.name (it is 'b\\nc'): holds a line's end",
+                "emr.job.run.0.command: word 2: must be a text, a number, true or false",
+            ],
+        ),
+    ],
+)
+def test_everything_that_is_wrong_with_steps_is_named_by_path_value_and_remedy(
+    job: dict[str, Any], lines: list[str]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(Path("servo.yaml"), configuration({"job": job})["emr"])
+    told = str(refused.value).removeprefix("servo.yaml: ").split("\n")
+    assert [line[: len(start)] for line, start in zip(told, lines, strict=True)] == lines
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bash", "-c", 'echo "$1"', "bash", "{core.replicas}"],
+        ["bash", "-eo", "pipefail", "job.sh", "-c", "{core.replicas}"],
+        ["sh", "-", "{core.replicas}"],
+    ],
+)
+def test_a_reference_beside_the_code_of_a_shell_is_an_argument_like_any_other(words: list[str]) -> None:
+    filled = spec_of({"run": [{"command": words}]}).steps[0].command
+    assert filled == tuple(word.replace("{core.replicas}", "2") for word in words)
 
 
 def test_several_steps_at_once_leave_no_room_for_preparation() -> None:
@@ -312,6 +389,50 @@ def test_each_step_has_its_limit_and_cleanups_costs_no_measurement() -> None:
         assert (trial.passed(seen, 165.0) is not None) is passed
 
 
+def under_way(*started: float | None, spec: RunSpec, failed: int | None = None) -> Observation:
+    """A running cluster whose steps run since those times; None: not yet."""
+    looks = [
+        StepLook(
+            f"s-{n}",
+            step.name,
+            StepState.FAILED if n == failed else StepState.PENDING if at is None else StepState.RUNNING,
+            Timeline(0.0, at),
+        )
+        for n, (step, at) in enumerate(zip(spec.steps, started, strict=True))
+    ]
+    return Observation(RunState.RUNNING, Timeline(0.0, 90.0), tuple(known_steps(spec, looks)))
+
+
+def test_of_steps_that_run_at_once_each_has_its_own_limit() -> None:
+    job = {"run": [{"command": ["long"], "timeout": "2h"}, {"command": ["short"], "timeout": "10m"}]}
+    spec = spec_of(job, **{"cluster.step_concurrency": 2})
+    ceilings, both = Ceilings(spec, 0.0, 1.0), under_way(100.0, 101.0, spec=spec)
+    assert ceilings.next_limit(both, 200.0) == pytest.approx(101 + 600 + JOB_GRACE_S - 200)
+    (first, second) = both.steps
+    alone = replace(both, steps=(first, replace(second, state=StepState.COMPLETED, timeline=Timeline(0.0, 101, 150))))
+    assert ceilings.passed(alone, 100 + 7200 + JOB_GRACE_S) is None
+    late = ceilings.passed(alone, 100 + 7201 + JOB_GRACE_S)
+    assert late is not None and late.reason is Reason.JOB_TIMEOUT
+    late = ceilings.passed(both, 101 + 601 + JOB_GRACE_S)
+    assert late is not None and "the timeout of its step, 600 s" in late.message
+
+
+def test_a_run_is_over_when_its_own_steps_are_or_when_those_that_are_left_would_run_for_nothing() -> None:
+    two = {"run": [{"command": ["a"]}, {"command": ["b"]}]}
+    at_once = spec_of(two, **{"cluster.step_concurrency": 2})
+    assert not over(at_once, under_way(100.0, 100.0, spec=at_once))
+    assert over(at_once, under_way(100.0, 100.0, spec=at_once, failed=1))
+    one_by_one = spec_of(two)  # EMR itself ends the cluster, and says what of
+    assert not over(one_by_one, under_way(100.0, None, spec=one_by_one, failed=0))
+    jars = spec_of({"run": [{"jar": "a.jar", "action_on_failure": "CONTINUE"}, {"jar": "b.jar"}]})
+    assert over(jars, under_way(100.0, None, spec=jars, failed=0))
+    tidied = spec_of({**two, "cleanup": [{"command": ["c"]}]})
+    assert not over(tidied, under_way(100.0, 101.0, 102.0, spec=tidied, failed=0))
+    done = look("completed", "completed", spec=one_by_one)
+    foreign = StepLook("s-foreign", "load", StepState.RUNNING, Timeline(0.0, 130.0))
+    assert over(one_by_one, replace(done, state=RunState.RUNNING, steps=(*done.steps, foreign)))
+
+
 async def collected(files: dict[str, bytes], job: dict[str, Any], *wanted: str) -> JobEvidence:
     workspace = MemoryWorkspace()
     for name, body in files.items():
@@ -367,6 +488,7 @@ async def test_what_is_no_number_never_reaches_the_wire(body: bytes | None, why:
     [
         ({"status": "failed", "evalue": "exit status 3", "exit_status": 3}, Reason.STEP_FAILED, "with exit status 3."),
         ({"status": "failed", "evalue": "signal 9", "exit_status": -9}, Reason.OUT_OF_MEMORY, "load was killed"),
+        ({"status": "failed", "evalue": "137", "exit_status": 137}, Reason.OUT_OF_MEMORY, "load was killed"),
         ({"status": "timeout"}, Reason.JOB_TIMEOUT, "load passed its timeout and was ended on the cluster."),
         ({"status": "terminated"}, Reason.INTERRUPTED, "load was terminated from outside."),
         ({"status": "error", "ename": "OSError", "evalue": "no load"}, Reason.STEP_FAILED, "load could not be run"),
@@ -382,6 +504,14 @@ async def test_a_commands_failure_is_classed_by_how_it_ended(
     assert (found.problem.reason, found.step, found.facts["output"]) == (reason, 1, "the end")
     assert words in found.problem.message
     assert "no load" not in found.problem.public
+
+
+async def test_a_notebook_that_passed_the_timeout_of_its_step_is_told_of_that_one() -> None:
+    job = {"run": [{"notebook": "a.ipynb", "timeout": "1m"}]}
+    found = await collected({"run-1/result.json": result_json(status="timeout", cell_index=2)}, job)
+    assert found.problem is not None
+    assert found.problem.message == "The job passed its timeout in cell 2 and was ended on the cluster."
+    assert found.problem.public == "the job passed its time limit in cell 2"
 
 
 async def test_notebooks_and_commands_may_be_measured_together() -> None:

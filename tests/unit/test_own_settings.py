@@ -179,12 +179,16 @@ def test_a_configuration_with_settings_of_its_own_survives_being_written_down() 
     ("path", "value", "words"),
     [
         ("spark.memory.target", "configuration.spark-defaults[x]", "did you mean something like configurations.CLASS"),
+        ("spark.memory.target", "configurations.spark_defaults[x]", "did you mean 'spark-defaults'?"),
+        ("spark.memory.target", "configurations.spark-env.exports[x]", "did you mean 'export'?"),
         ("spark.memory.target", "cluster.release", "did you mean something like cluster.release_label?"),
         ("spark.memory.target", "job.parameter.x", "did you mean something like job.parameters.NAME?"),
         ("spark.memory.target", "cluster.core.ebs[0].sise", "did you mean something like cluster.ROLE.ebs[N].size?"),
         ("spark.memory.targets", "x", "emr.components.spark.memory: unknown key 'targets': did you mean 'target'?"),
         ("spark.memory.min", 20, "emr.components.spark.memory: min 20 is above max 16"),
         ("spark.memory.min", True, "min True is not a number"),
+        ("spark.memory.max", float("inf"), "max inf is not a number"),
+        ("spark.memory.step", float("nan"), "step nan is not a number"),
         ("spark.memory.max", None, "takes either values, or min and max"),
         ("spark.memory.values", [4], "takes either values, or min and max"),
         ("spark.memory.step", 0, "step 0 must be above 0"),
@@ -194,11 +198,17 @@ def test_a_configuration_with_settings_of_its_own_survives_being_written_down() 
         ("spark.memory.format", "{}{0}", "must hold {} once"),
         ("emr.root.format", "{}g", "components -> emr -> root: format is for properties and parameters"),
         ("emr.release.values", ["emr-7.1.0", "7.2"], "components -> emr -> release: '7.2' is no release_label"),
+        (
+            "emr.release.values",
+            ["emr-7.1.0", "emr-6.9.0"],
+            "emr-6.9.0: root_volume.iops and throughput are of gp3 root",
+        ),
         ("emr.root.max", 9000, "components -> emr -> root: 9000 is no whole number from 10 to 2048"),
         ("core.ebs_size.max", 2048, "2048 is no whole number from 1 to 1024"),
         ("core.ebs_size.target", "cluster.core.ebs[1].size", "cluster.core.ebs has 1 entries, counted from 0"),
         ("core.ebs_type.values", ["gp3", "gp4"], "'gp4' is no kind of volume: gp2, gp3"),
         ("core.on_demand", {"min": 0, "max": 2, "value": 0, "target": "cluster.core.fleet.on_demand"}, "has no fleet"),
+        ("primary.bid", {"values": [0.1], "value": 0.1, "target": "cluster.primary.bid_price"}, "is for spot nodes"),
         ("job.batch_size.values", [32, 64, "64"], "64 stands twice"),
         ("job.batch_size.value", 33, "value 33 is not one of 32, 64, 128"),
         ("job.copy", {**OWN["job"]["exact"]}, "components -> job -> exact: job.copy has the same target"),
@@ -214,6 +224,38 @@ def test_whatever_is_wrong_with_a_setting_is_named_by_path_value_and_remedy(path
     with pytest.raises(UsageError) as refused:
         load(Path("servo.yaml"), section({path: value}))
     assert words in str(refused.value)
+
+
+def test_a_setting_that_could_change_nothing_is_refused() -> None:
+    own = section()
+    own["cluster"]["core"]["ebs"] = [{"type": "gp2", "size": 64}]
+    own["components"]["core"]["iops"] = {"min": 3000, "max": 4000, "value": 3000, "target": "cluster.core.ebs[0].iops"}
+    assert EMRConfiguration.parse_obj(own), "gp3 may be chosen"
+    del own["components"]["core"]["ebs_type"]
+    with pytest.raises(UsageError, match="iops is for gp3 and io1, and the volumes are of another kind"):
+        load(Path("servo.yaml"), own)
+    own = section()
+    own["components"]["web"] = {"cpu": {"values": [1, 2], "value": 1}}
+    own["cluster"]["bootstrap_actions"] = [{"name": "b", "path": "s3://acme-servo/b.sh", "args": ["{web.cpu}"]}]
+    own["cluster"]["tags"] = {"cpu": "{web.cpu}"}
+    with pytest.raises(UsageError, match=r"nothing refers to \{web.cpu\}"):
+        load(Path("servo.yaml"), own)
+    own = section()
+    own["job"] = {"run": [{"notebook": "a.ipynb", "parameters": {"batch_size": 1}}]}
+    with pytest.raises(UsageError, match=r"every notebook of job\.run has a parameter batch_size of its own"):
+        load(Path("servo.yaml"), own)
+    own["job"]["run"].append({"notebook": "b.ipynb"})
+    assert EMRConfiguration.parse_obj(own)
+
+
+def test_a_reference_in_a_property_that_misses_a_setting_is_refused_and_anybody_elses_braces_are_left() -> None:
+    own = section()
+    properties = {"a": "{spark.memroy}", "b": "${user.name}"}
+    own["cluster"]["core"]["configurations"] = [{"classification": "x", "properties": properties}]
+    with pytest.raises(UsageError, match=r"\{spark.memroy\} refers to nothing: did you mean \{spark.memory\}\?"):
+        load(Path("servo.yaml"), own)
+    del properties["a"]
+    assert EMRConfiguration.parse_obj(own)
 
 
 def test_a_reference_to_nothing_names_the_nearest_setting() -> None:

@@ -33,6 +33,8 @@ MOST = replace(
     live_prices=True,
     spot=True,
     images=True,
+    reads=("s3://acme-data/golden/", "s3://acme-jobs/a.jar"),
+    restores=True,
 )
 CALLS = ("call", "call_once", "pages")
 MANAGED_POLICY_LIMIT = 6144
@@ -197,6 +199,14 @@ def test_a_node_writes_results_and_logs_but_nothing_that_another_run_would_execu
     assert statement(document, "WriteLogs")["Resource"] == ["arn:aws:s3:::acme-logs/emr/*"]
     assert statement(document, "ReadBootstrapActions")["Resource"] == ["arn:aws:s3:::acme-servo/certificates.sh"]
     assert statement(document, "ReadWheels")["Resource"] == ["arn:aws:s3:::acme-servo/wheels/*"]
+    assert statement(document, "ReadWhatStepsRead")["Resource"] == [
+        "arn:aws:s3:::acme-data/golden/*",
+        "arn:aws:s3:::acme-jobs/a.jar",
+    ]
+    assert statement(document, "ReadTagsOfWhatIsRestored")["Resource"] == ["arn:aws:s3:::acme-data/golden/*"]
+    restored = statement(document, "WriteRestored")
+    assert restored["Action"] == ["s3:PutObject", "s3:PutObjectTagging"]
+    assert restored["Resource"] == ["arn:aws:s3:::acme-servo/nightly/runs/*/inputs/*"]
 
 
 @pytest.mark.parametrize(

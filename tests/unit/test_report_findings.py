@@ -202,6 +202,22 @@ def test_steps_with_a_pause_between_them_have_the_pause_counted_apart() -> None:
     }  # fmt: skip
 
 
+def test_preparation_and_clean_up_are_counted_apart_from_the_job() -> None:
+    line = Timeline(0.0, 100.0, 400.0)
+    spans = (("prepare", 110.0, 150.0), ("run", 150.0, 250.0), ("run", 260.0, 300.0), ("cleanup", 300.0, 330.0))
+    steps = tuple(
+        StepLook(f"s-{n}", "step", StepState.COMPLETED, Timeline(0.0, start, end), stage=stage)
+        for n, (stage, start, end) in enumerate(spans)
+    )
+    record = replace(BASE, timeline=line, steps=steps, phases={"provisioning_time": 40.0})
+    assert phases.seconds(record) == {
+        "provisioning": 40.0, "bootstrapping": 60.0, "job": 140.0, "preparation and clean-up": 70.0,
+        "between steps": 20.0, "ending": 70.0,
+    }  # fmt: skip
+    assert phases.BESIDE in [row["phase"] for row in phase_totals(found(record))]
+    assert phases.BESIDE not in [row["phase"] for row in phase_totals(found(BASE))]
+
+
 def test_a_run_without_times_or_bill_is_charged_to_no_phase_and_told_apart() -> None:
     unknown = measured(0.3, 100.0, at=1, cost=None, cost_so_far=0.3, timeline=Timeline())
     assert phases.seconds(unknown) == phases.dollars(unknown) == {}

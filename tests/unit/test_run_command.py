@@ -102,6 +102,17 @@ def test_a_signal_ends_it_with_all_that_it_started(tmp_path: Path) -> None:
     assert gone(int(pid.read_text()))
 
 
+def test_a_command_whose_output_nobody_takes_any_more_still_runs_to_its_end(tmp_path: Path) -> None:
+    code = "import sys; sys.stdout.write('a' * 3_000_000 + 'rate=7')"
+    process = start(tmp_path, sys.executable, "-c", code)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, result(tmp_path)["status"]) == (0, "succeeded"), err
+    assert (tmp_path / "output.txt").read_bytes().endswith(b"rate=7")
+
+
 def gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -18,7 +18,7 @@ from servo_emr.domain.errors import ConfigurationError, Reason, RunError, UsageE
 from servo_emr.domain.money import Estimate
 from servo_emr.domain.ports import Finding, Preflight
 from servo_emr.domain.spark import NodeSize, mib, misfits, shape_of, sized, yarn_mib
-from servo_emr.domain.spec import NodeGroup, Role, RunSpec
+from servo_emr.domain.spec import Kind, NodeGroup, Role, RunSpec
 from servo_emr.lifecycle.guards import admit
 from tests.support.clusters import FORTY
 from tests.support.samples import SPEC
@@ -155,6 +155,32 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(defaults: dict[str, st
     assert "spark: auto" in refused.value.remedy
 
 
+def test_an_applications_own_executors_are_held_against_the_nodes_too() -> None:
+    words = (
+        "spark-submit",
+        "--deploy-mode",
+        "client",
+        "--conf",
+        "spark.executor.memory=12g",
+        "{run.program}",
+        "--conf",
+    )
+    step = replace(SPEC.steps[0], name="etl", kind=Kind.APPLICATION, command=words)
+    spec = replace(on("m5.xlarge", 2, auto=False, executor_memoryOverhead="1g"), steps=(step,))
+    with pytest.raises(ConfigurationError, match="etl: an executor needs 13312 MiB") as refused:
+        admit(spec, Preflight(sizes=SIZES), ESTIMATE)
+    assert refused.value.reason is Reason.OUT_OF_MEMORY
+    plain = replace(step, command=(*words[:3], "{run.program}", "--conf", "spark.executor.memory=12g"))
+    assert admit(replace(spec, steps=(plain,)), Preflight(sizes=SIZES), ESTIMATE) == []
+
+
+def test_what_the_primary_nodes_own_spark_defaults_say_is_what_spark_submit_finds() -> None:
+    spec = on("m5.xlarge", 2, auto=False, executor_memory="4g")
+    own = (Configuration("spark-defaults", (("spark.executor.memory", "12g"),)),)
+    wrong, _ = misfits(replace(spec, groups=(replace(spec.groups[0], configurations=own), spec.groups[1])), SIZES)
+    assert wrong and "an executor needs 13516 MiB" in wrong[0]
+
+
 @pytest.mark.parametrize(
     "defaults",
     [
@@ -208,6 +234,9 @@ def test_what_is_to_be_sized_is_refused_while_the_sizes_are_not_known() -> None:
          "spark: auto sets spark.executor.memory: take it out of configurations, or auto"),
         ({"configurations": [{"classification": "spark", "properties": {"maximizeResourceAllocation": True}}]},
          "spark: auto and maximizeResourceAllocation both size executors"),
+        ({"primary": {"configurations": [{"classification": "spark-defaults",
+                                          "properties": {"spark.executor.cores": 2}}]}},
+         "spark: auto sets spark.executor.cores"),
         ({"spark": "Auto"}, "emr.cluster.spark (it is 'Auto'): must be auto or as-configured; did you mean 'auto'?"),
     ],
 )  # fmt: skip

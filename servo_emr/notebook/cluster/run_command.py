@@ -30,16 +30,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(sys.prefix)  # the other files are beside the environment
-from servo_emr_job import (  # type: ignore[import-not-found]
-    SCHEMA,
-    JobUnusable,
-    Message,
-    Store,
-    listen_for_signals,
-    load_job,
-    not_before,
-    utc_now,
-)
+from servo_emr_job import SCHEMA, Message, Store, run_job, utc_now  # type: ignore[import-not-found]
 from servo_emr_processes import MARK, adopt_orphans, kill_all, say  # type: ignore[import-not-found]
 
 FIELDS = ("run_id", "result", "output", "command", "timeout_s")
@@ -130,13 +121,18 @@ class Supervisor:
         return status
 
     def pass_on(self, stream: Any) -> None:
+        heard = True
         while True:
             piece: bytes = os.read(stream.fileno(), PIECE)
             if not piece:
                 return
             self.tail.add(piece)
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            try:
+                while heard and piece:
+                    piece = piece[os.write(1, piece) :]
+            except OSError as error:  # a full disk: the command must not wait for ever for somebody who reads it
+                say(f"what it prints goes to output.txt alone from here on: {error}")
+                heard = False
 
     def watch(self) -> None:
         """Ends the run at its time limit or at a signal, whichever comes first."""
@@ -180,23 +176,5 @@ def told(status: str, ename: str = "", evalue: str = "", exit_status: Any = None
     }
 
 
-def main(arguments: list[str]) -> int:
-    """The exit status for a command line."""
-    if len(arguments) != 1:
-        say("usage: run_command.py JOB (the s3:// URI or path of a job.json)")
-        return 2
-    wake, store = listen_for_signals(), Store()
-    try:
-        job = load_job(store, arguments[0], FIELDS)
-    except JobUnusable as error:
-        say(error)
-        return 2
-    why = not_before(job, store)
-    if why:
-        say("left out: " + why)
-        return 4
-    return Supervisor(job, store, wake).run()
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_job(sys.argv[1:], "run_command.py", FIELDS, Supervisor))

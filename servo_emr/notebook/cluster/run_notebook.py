@@ -29,16 +29,7 @@ import uuid
 
 sys.path.append(sys.prefix)  # spark-submit fetches this file alone: the others are beside the environment
 import servo_emr_child  # type: ignore[import-not-found]
-from servo_emr_job import (  # type: ignore[import-not-found]
-    SCHEMA,
-    JobUnusable,
-    Message,
-    Store,
-    listen_for_signals,
-    load_job,
-    not_before,
-    utc_now,
-)
+from servo_emr_job import SCHEMA, Message, Store, run_job, utc_now  # type: ignore[import-not-found]
 from servo_emr_processes import MARK, adopt_orphans, kill_all, say  # type: ignore[import-not-found]
 
 FIELDS = ("run_id", "input", "output", "result", "progress", "parameters", "kernel", "timeout_s")
@@ -170,23 +161,5 @@ class Supervisor:
             self.writing.release()
 
 
-def main(arguments: list[str]) -> int:
-    """The exit status for a command line."""
-    if len(arguments) != 1:
-        say("usage: run_notebook.py JOB (the s3:// URI or path of a job.json)")
-        return 2
-    wake, store = listen_for_signals(), Store()
-    try:
-        job = load_job(store, arguments[0], FIELDS)
-    except JobUnusable as error:
-        say(error)
-        return 2
-    why = not_before(job, store)
-    if why:
-        say(f"left out: {why}")
-        return 4
-    return Supervisor(job, store, wake).run()
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_job(sys.argv[1:], "run_notebook.py", FIELDS, Supervisor))

@@ -11,7 +11,9 @@ import signal
 import threading
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Callable, Dict, Sequence
+
+from servo_emr_processes import say  # type: ignore[import-not-found]
 
 SCHEMA = 1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -111,3 +113,25 @@ def listen_for_signals() -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: None)
     return wake
+
+
+def run_job(arguments: Sequence[str], program: str, fields: Sequence[str], supervisor: Callable[..., Any]) -> int:
+    """The exit status for a command line of one word, the URI or path of a job.json with these `fields`.
+
+    It is run by `supervisor(job, store, wake).run()`, unless it cannot be read or the step before did not succeed.
+    """
+    if len(arguments) != 1:
+        say(f"usage: {program} JOB (the s3:// URI or path of a job.json)")
+        return 2
+    wake, store = listen_for_signals(), Store()
+    try:
+        job = load_job(store, arguments[0], fields)
+    except JobUnusable as error:
+        say(error)
+        return 2
+    why = not_before(job, store)
+    if why:
+        say("left out: " + why)
+        return 4
+    status: int = supervisor(job, store, wake).run()
+    return status
