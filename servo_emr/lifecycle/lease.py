@@ -24,6 +24,8 @@ DOCUMENT = "lease"
 LIFE_S = 90.0
 RENEW_S = 30.0
 _WAIT_S = 5.0
+_AGAIN_S = 5.0
+"""After a renewal that failed: at the next one's usual time the lease would not be fresh any more."""
 _BEATEN_S = 1.0
 _TRIES = 5
 """How often somebody who does not wait tries to write a lease that is free, and that others keep changing."""
@@ -184,12 +186,15 @@ class Lease:
             )
 
     async def _renewing(self) -> None:
+        pause = RENEW_S
         while True:
-            await self._clock.sleep(RENEW_S)
+            await self._clock.sleep(pause)
             if not self.held:
                 return  # lost: the next measurement asks for it again
+            pause = _AGAIN_S
             try:
                 await self._renew()
+                pause = RENEW_S
             except RunError as error:
                 self._warn(f"the lease could not be renewed ({error.reason}): {error.message}")
             except Exception as error:  # noqa: BLE001 - a defect here must not end the renewing: the next may do

@@ -161,6 +161,7 @@ def report(cycles: Sequence[Cycle], seconds: float) -> dict[str, Any]:
         "leaks": [(cycle.number, cycle.alive) for cycle in cycles if cycle.alive],
         "outcomes": Counter(f"{cycle.status} {cycle.reason}" for cycle in cycles),
         "outcomes without a fault": Counter(f"{cycle.status} {cycle.reason}" for cycle in plain),
+        "no success without a fault": [(cycle.number, cycle.reason) for cycle in plain if cycle.status != "ok"],
         "resident KiB": {
             cycle.number: cycle.resident for cycle in cycles if cycle.number in (10, 30) or cycle.number % 50 == 0
         },

@@ -424,6 +424,18 @@ class Wrong(MemoryWorkspace):
         return await super().write(name, body, expected)
 
 
+async def test_after_one_renewal_that_failed_the_lease_is_fresh_all_the_same() -> None:
+    async with a_rig() as rig:
+        lease = rig.lease()
+        await lease.take(wait=True)
+        rig.workspace.down = True
+        await rig.clock.advance(31.0)
+        rig.workspace.down = False
+        for _ in range(30):
+            await rig.clock.advance(1.0)
+            lease.must_be_fresh()
+
+
 async def test_an_error_that_nobody_foresaw_is_warned_of_and_the_lease_is_renewed_the_next_time() -> None:
     workspace = Wrong()
     async with a_rig(workspace) as rig:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 from tests.support.soak import EVERY, Soak, report, soaking
 
 
-def soaked(folder: Path, cycles: int) -> tuple[Soak, dict[str, Any]]:
-    """A soak of so many cycles that has lost nothing, and its report."""
+def soaked(folder: Path, cycles: int, tell: Callable[[str], None] = print) -> tuple[Soak, dict[str, Any]]:
+    """A soak of so many cycles that has lost nothing, and its report, which is told whatever is found wrong."""
     began = time.monotonic()
     with soaking(folder) as soak:
         first = soak.servo.process.pid
@@ -27,6 +28,7 @@ def soaked(folder: Path, cycles: int) -> tuple[Soak, dict[str, Any]]:
         assert soak.servo.process.pid == first, "one process"
         answers = soak.answers()
     told = report(soak.cycles, time.monotonic() - began)
+    tell(json.dumps(told, indent=1))
     assert len(answers) == 2 * cycles, "every adjust and every measure is answered"
     assert set(answers.values()) == {1}, "once"
     assert told["outcomes without a fault"] == {"ok success": cycles - cycles // EVERY}, told
@@ -50,7 +52,9 @@ def test_a_servo_leaks_nothing_and_calls_no_more_as_its_records_grow(tmp_path: P
 def test_a_servo_that_has_measured_a_thousand_times_is_as_it_was_after_fifty(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    soak, told = soaked(tmp_path, 1000)
-    with capsys.disabled():
-        print(json.dumps(told, indent=1))
+    def tell(text: str) -> None:
+        with capsys.disabled():
+            print(text)
+
+    soak, told = soaked(tmp_path, 1000, tell)
     assert soak.cycles[-1].resident <= 1.1 * soak.cycles[49].resident, told
