@@ -183,4 +183,4 @@ def _block(title: str, pairs: Any, width: int | None) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, str):
         return ("\n" + value).replace("\n", "\n    ").rstrip() if "\n" in value else value
-    return json.dumps(value, indent=1, ensure_ascii=False).replace("\n", "\n    ")
+    return json.dumps(value, ensure_ascii=False)
