@@ -14,12 +14,17 @@ from typing import Any, TypeVar
 __all__ = ["canonical", "from_plain", "plain"]
 
 T = TypeVar("T")
+_AS_THEY_ARE = frozenset((str, int, float, bool, type(None)))
 
 
 def plain(value: Any) -> Any:
     """A dataclass, tuple or enum as JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    names = _fields(kind)  # type: ignore[arg-type]
+    if names is not None:
+        return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -27,6 +32,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     return value
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None of any other type."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def canonical(value: Any) -> str:
