@@ -434,6 +434,8 @@ async def test_after_one_renewal_that_failed_the_lease_is_fresh_all_the_same() -
         for _ in range(30):
             await rig.clock.advance(1.0)
             lease.must_be_fresh()
+        assert lease.held
+        assert len(rig.warned) == 1
 
 
 async def test_an_error_that_nobody_foresaw_is_warned_of_and_the_lease_is_renewed_the_next_time() -> None:
