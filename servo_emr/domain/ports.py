@@ -201,6 +201,13 @@ class Workspace(Protocol):
         """
         ...
 
+    async def bundle(self) -> None:
+        """Puts records that had to be read one by one where the next reader finds them together, once they are many.
+
+        Only a servo does it: whoever just looks writes nothing.
+        """
+        ...
+
     async def put(self, run_id: str, name: str, body: bytes) -> None:
         """Writes an artefact of a run."""
         ...

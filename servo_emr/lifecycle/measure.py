@@ -226,12 +226,20 @@ class Measure:
         workspace_id = await ports.workspace.identity()
         diary.note(workspace_id=workspace_id, emulated=ports.workspace.emulated)
         past = await read_past(ports.workspace, ports.clock.now())
+        await self._bundle()
         self._refusals = max(self._refusals, past.refusals())
         if (again := past.answered(order.cmd_uid)) is not None:
             self._warn(f"run {again.run_id} is given again as the answer to the same command")
             return Outcome(again, _error_of(again))
         chosen = await self._choice.of(order, diary, past)
         return chosen if isinstance(chosen, Chosen) else await self._deliver(chosen, order)
+
+    async def _bundle(self) -> None:
+        """Bundles are copies: without them everything is as true, and slower to read."""
+        try:
+            await self._ports.workspace.bundle()
+        except RunError as error:
+            self._warn(f"records could not be bundled and are read one by one: {error.message}")
 
     async def _deliver(self, untold: RunRecord, order: Order) -> Outcome:
         found = await self._ports.workspace.record(untold.run_id)

@@ -74,6 +74,9 @@ class MemoryWorkspace:
             if found is not None:
                 yield found[0]
 
+    async def bundle(self) -> None:
+        self._reach()
+
     async def put(self, run_id: str, name: str, body: bytes) -> None:
         self._reach()
         self.objects[_artefact_key(run_id, name)] = body

@@ -55,6 +55,23 @@ async def test_a_run_that_an_emulator_answered_says_so_on_its_record_for_ever() 
     assert other.check_that_nothing_is_left().emulated is True
 
 
+class Unbundled(MemoryWorkspace):
+    """A workspace in which no bundle can be written."""
+
+    async def bundle(self) -> None:
+        raise failure(Reason.BUCKET, "s3:PutObject: AccessDenied.")
+
+
+async def test_a_bundle_that_cannot_be_written_is_warned_of_and_the_run_goes_on() -> None:
+    world = World()
+    world.workspace, world.workspace.elsewhere = Unbundled(), world.workspace.elsewhere
+    outcome = await world.run()
+    assert outcome.error is None
+    assert [text for text in world.warned if "bundled" in text] == [
+        "records could not be bundled and are read one by one: s3:PutObject: AccessDenied."
+    ]
+
+
 async def test_what_is_needed_on_the_cluster_is_uploaded_before_the_launch() -> None:
     world = World()
     there: list[str] = []

@@ -1,0 +1,255 @@
+"""Records that many readers ask for are found together: when a bundle is written, and that it is never believed
+where a record says otherwise."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from servo_emr.aws.bundles import bundled, fits, unbundled
+from servo_emr.aws.door import Door
+from servo_emr.aws.workspace import S3Workspace
+from servo_emr.domain.errors import RunError
+from servo_emr.domain.run import RunRecord, RunState
+from tests.unit.test_run import RECORD
+
+URI = "s3://acme-servo/nightly"
+BUNDLE = "nightly/bundles/2026-11.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    s3.start()
+    host, port = s3.get_host_and_port()
+    yield f"http://{host}:{port}"
+    s3.stop()
+
+
+@pytest.fixture
+def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    client = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
+    client.create_bucket(Bucket="acme-servo")
+    for item in client.list_objects_v2(Bucket="acme-servo").get("Contents", ()):
+        client.delete_object(Bucket="acme-servo", Key=item["Key"])
+    return client
+
+
+class Seen(Door):
+    """A door that notes which objects are read and written."""
+
+    def __init__(self) -> None:
+        super().__init__("us-east-1")
+        self.single: list[str] = []
+        self.put: list[str] = []
+        self.got: list[str] = []
+
+    async def each(self, service: str, operation: str, **params: Any) -> list[Any]:
+        self.single += [one["Key"].rpartition("/")[2].removesuffix(".json") for one in params["many"]]
+        return await super().each(service, operation, **params)
+
+    async def call(self, service: str, operation: str, **params: Any) -> Any:
+        noted = {"PutObject": self.put, "GetObject": self.got}.get(operation)
+        if noted is not None:
+            noted.append(params["Key"])
+        return await super().call(service, operation, **params)
+
+
+def run(number: int, month: int = 11, **changes: Any) -> RunRecord:
+    return replace(RECORD, run_id=f"2026{month:02}18t120000-{number:08}", **changes)
+
+
+async def save(*records: RunRecord) -> dict[str, str]:
+    workspace = S3Workspace(Door("us-east-1"), URI)
+    return {one.run_id: await workspace.save(one, None) for one in records}
+
+
+async def read(door: Door) -> list[RunRecord]:
+    return [one async for one in S3Workspace(door, URI).records()]
+
+
+async def serve(door: Door) -> S3Workspace:
+    """What a servo does before a launch."""
+    workspace = S3Workspace(door, URI)
+    _ = [one async for one in workspace.records()]
+    await workspace.bundle()
+    return workspace
+
+
+async def test_who_reads_after_a_servo_finds_the_month_in_one_object(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    await save(*made)
+    servo, reader = Seen(), Seen()
+    await serve(servo)
+    assert servo.put == [BUNDLE]
+    assert await read(reader) == made[::-1]
+    assert (reader.got, reader.single, reader.put) == ([BUNDLE], [], [])
+
+
+async def test_who_only_reads_writes_nothing(s3: Any) -> None:
+    await save(*(run(n) for n in range(33)))
+    reader = Seen()
+    assert len(await read(reader)) == 33
+    assert reader.put == []
+    assert len(reader.single) == 33
+
+
+@pytest.mark.parametrize(("count", "written"), [(31, []), (32, [BUNDLE])])
+async def test_a_bundle_is_written_for_many_records_only(s3: Any, count: int, written: list[str]) -> None:
+    await save(*(run(n) for n in range(count)))
+    servo = Seen()
+    await serve(servo)
+    assert servo.put == written
+
+
+async def test_a_few_records_are_read_without_asking_for_a_bundle(s3: Any) -> None:
+    await save(*(run(n) for n in range(7)))
+    reader = Seen()
+    assert len(await read(reader)) == 7
+    assert reader.got == []
+
+
+async def test_what_has_changed_since_is_read_from_its_record_and_what_is_gone_is_gone(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    versions = await save(*made)
+    await serve(Seen())
+    changed, added = replace(made[7], warnings=("changed",)), run(50)
+    await S3Workspace(Door("us-east-1"), URI).save(changed, versions[changed.run_id])
+    await save(added)
+    s3.delete_object(Bucket="acme-servo", Key=f"nightly/records/dt=2026-11-18/{made[3].run_id}.json")
+    reader = Seen()
+    expected = [added, *made[:7:-1], changed, *made[6:3:-1], *made[2::-1]]
+    assert await read(reader) == expected
+    assert sorted(reader.single) == [changed.run_id, added.run_id]
+
+
+async def test_a_servo_adds_to_its_bundle_what_has_come_since(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    await save(*made)
+    servo = Seen()
+    workspace = await serve(servo)
+    later = [run(n) for n in range(100, 132)]
+    for some, written in ((later[:31], 1), (later[31:], 2)):
+        await save(*some)
+        _ = [record async for record in workspace.records()]
+        await workspace.bundle()
+        assert servo.put == [BUNDLE] * written
+    reader = Seen()
+    assert await read(reader) == [*later[::-1], *made[::-1]]
+    assert reader.single == []
+
+
+async def test_a_run_that_is_not_over_is_in_no_bundle(s3: Any) -> None:
+    under_way = run(33, verdict=None, reason=None, state=RunState.RUNNING)
+    await save(*(run(n) for n in range(33)), under_way)
+    await serve(Seen())
+    reader = Seen()
+    assert len(await read(reader)) == 34
+    assert reader.single == [under_way.run_id]
+
+
+async def test_of_a_month_that_is_over_the_rest_is_bundled_and_a_handful_is_let_go(s3: Any) -> None:
+    await save(*(run(n, 9) for n in range(7)), *(run(n, 10) for n in range(8)), run(1))
+    servo = Seen()
+    await serve(servo)
+    assert servo.put == ["nightly/bundles/2026-10.jsonl.gz"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        gzip.compress(b""),
+        gzip.compress(b"[]\n"),
+        gzip.compress(b'{"schema": 2, "versions": {}}\n'),
+        gzip.compress(b'{"schema": 1, "versions": []}\n'),
+        gzip.compress(b'{"schema": 1, "versions": {"a": "b"}}\n'),
+        gzip.compress(b'{"schema": 1, "versions": {}}\n')[:-9],
+    ],
+)
+def test_what_is_no_bundle_holds_nothing(body: bytes) -> None:
+    assert unbundled(body) == {}
+
+
+async def test_a_bundle_that_is_none_is_passed_by_and_written_anew(s3: Any) -> None:
+    made = [run(n) for n in range(32)]
+    await save(*made)
+    s3.put_object(Bucket="acme-servo", Key=BUNDLE, Body=b"no bundle")
+    servo, after = Seen(), Seen()
+    await serve(servo)
+    assert len(servo.single) == 32
+    assert await read(after) == made[::-1]
+    assert after.single == []
+
+
+async def test_a_record_that_somebody_laid_out_otherwise_is_read_from_its_own_object(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    await save(*made)
+    key = f"nightly/records/dt=2026-11-18/{made[5].run_id}.json"
+    s3.put_object(Bucket="acme-servo", Key=key, Body=json.dumps(made[5].to_json(), indent=1).encode())
+    await serve(Seen())
+    reader = Seen()
+    assert await read(reader) == made[::-1]
+    assert reader.single == [made[5].run_id]
+
+
+async def test_a_broken_record_is_told_of_by_name_beside_a_bundle_too(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    await save(*made)
+    await serve(Seen())
+    key = f"nightly/records/dt=2026-11-18/{made[5].run_id}.json"
+    s3.put_object(Bucket="acme-servo", Key=key, Body=b'{"schema": 1, "run_')
+    told: list[RunError] = []
+    found = [one async for one in S3Workspace(Door("us-east-1"), URI).records(unreadable=told.append)]
+    assert found == [one for one in reversed(made) if one is not made[5]]
+    assert key in str(told[0])
+
+
+class Overtaken(Door):
+    """A door behind which somebody else writes the bundle right before we do."""
+
+    def __init__(self, s3: Any, body: bytes) -> None:
+        super().__init__("us-east-1")
+        self._s3, self._body = s3, body
+
+    async def call(self, service: str, operation: str, **params: Any) -> Any:
+        if operation == "PutObject":
+            self._s3.put_object(Bucket="acme-servo", Key=params["Key"], Body=self._body)
+        return await super().call(service, operation, **params)
+
+
+async def test_a_bundle_that_somebody_else_has_just_written_stays(s3: Any) -> None:
+    await save(*(run(n) for n in range(33)))
+    theirs = bundled({})
+    await serve(Overtaken(s3, theirs))
+    assert s3.get_object(Bucket="acme-servo", Key=BUNDLE)["Body"].read() == theirs
+
+
+async def test_the_same_records_give_the_same_bytes_and_come_back() -> None:
+    texts = {f"202611{day:02}t120000-00000001": (f'{{"n": {day}}}\n'.encode(), f'"v{day}"') for day in range(1, 29)}
+    body = bundled(texts)
+    assert bundled(dict(reversed(texts.items()))) == body
+    assert unbundled(body) == texts
+    assert unbundled(bundled({})) == {}
+
+
+async def test_a_bundle_has_room_for_the_newest_records() -> None:
+    large = b"x" * (30 << 20) + b"\n"
+    texts = {f"2026110{day}t120000-00000001": (large, "v") for day in range(1, 4)}
+    assert sorted(unbundled(bundled(texts))) == sorted(texts)[1:]
+
+
+@pytest.mark.parametrize(("text", "whole"), [(b"{}\n", True), (b"{}", False), (b"{\n}\n", False), (b"", False)])
+async def test_a_record_of_one_line_fits_a_bundle(text: bytes, whole: bool) -> None:
+    assert fits(text) is whole
