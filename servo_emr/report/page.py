@@ -138,7 +138,7 @@ def render(subject: Subject, found: Findings) -> str:
     drawn = {chart.name: chart for chart in _charts(found) if chart is not None}
     specs = {name: chart.spec for name, chart in drawn.items()}
     assets = files("servo_emr.report") / "assets"
-    scripts = [(assets / name).read_text(encoding="utf-8") for name in ("vega.js", "page.js")]
+    scripts = [(assets / name).read_text(encoding="utf-8") for name in ("page.js", "vega.js")]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -55,10 +55,12 @@
   const find = document.getElementById("find");
   const kind = document.getElementById("kind");
   const shown = document.getElementById("shown");
-  const texts = rows.map((row) => `${row.textContent} ${Array.from(row.cells, (cell) => cell.textContent).join(" ")} ${row.dataset.kind}`.toLowerCase());
+  let texts = null;  // made when somebody first looks for something: that is what takes time with many runs
+  const textOf = (row) => `${row.textContent} ${Array.from(row.cells, (cell) => cell.textContent).join(" ")} ${row.dataset.kind}`.toLowerCase();
 
   function filter() {
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+    texts ??= rows.map(textOf);
     let count = 0;
     rows.forEach((row, index) => {
       row.hidden = (kind.value !== "" && row.dataset.kind !== kind.value) || !words.every((word) => texts[index].includes(word));
@@ -109,8 +111,11 @@
     button.type = "button";
     button.setAttribute("aria-haspopup", "dialog");
     row.cells[0].replaceChildren(button);
-    button.addEventListener("click", () => details(run));
   }
+  body.addEventListener("click", (event) => {
+    const button = event.target.closest("th button");
+    if (button) details(button.textContent);
+  });
 
   // A link to a run that the filter hides would lead nowhere.
   function follow() {
@@ -138,10 +143,12 @@
   json.addEventListener("click", () => save("runs.json", "application/json", JSON.stringify(data.rows.map((row) => Object.fromEntries(row.map((value, index) => [data.columns[index], value]))), null, 1)));
   csv.hidden = json.hidden = false;
 
-  // The charts, one after another, so that the page can be used meanwhile. Expressions are interpreted, not compiled:
+  // The charts, one after another, each when there is nothing else to do: the page can be used meanwhile. Expressions are interpreted, not compiled:
   // the page's policy allows no evaluation of text.
+  const idle = () => new Promise((resolve) => window.requestIdleCallback ? requestIdleCallback(resolve, { timeout: 1000 }) : setTimeout(resolve));
   async function draw() {
     for (const [name, spec] of Object.entries(data.charts)) {
+      await idle();
       const result = await vegaEmbed(document.getElementById(`chart-${name}`), spec, {
         actions: false, ast: true, config: data.config, defaultStyle: false, renderer: "svg", mode: "vega-lite",
         tooltip: { disableDefaultStyle: true, theme: "page" },
@@ -149,11 +156,10 @@
       result.view.addEventListener("click", (event, item) => {
         if (item && item.datum && byRun.has(item.datum.run)) location.hash = `run-${item.datum.run}`;
       });
-      await new Promise((resolve) => setTimeout(resolve));
     }
     root.dataset.drawn = "yes";
   }
   follow();
   root.dataset.usable = "yes";
-  draw();
+  addEventListener("load", draw);  // by then the library that draws them has been read, which comes after this
 })();
