@@ -84,7 +84,10 @@ class Records:
         wanted = [key for key, count in Counter(map(bundle_key, unknown)).items() if count >= _ASKED_FOR]
         for key in wanted:
             if key not in bundles:
-                bundles[key] = (await self._bundle(key))[0]
+                try:
+                    bundles[key] = (await self._bundle(key))[0]
+                except RunError:  # a copy that is out of reach hinders nobody; what keeps records away is told of there
+                    bundles[key] = {}
         for run_id in unknown:
             text, version = bundles.get(bundle_key(run_id), {}).get(run_id, (b"", ""))
             if version and version == versions.get(record_key(run_id)):
