@@ -28,7 +28,7 @@ def bundle_key(run_id: str) -> str:
 
 def fits(text: bytes) -> bool:
     """Whether a record is one line, as a servo writes it; a person may have laid it out otherwise."""
-    return text.endswith(b"\n") and text.count(b"\n") == 1
+    return text.endswith(b"\n") and len(text.splitlines()) == 1
 
 
 def bundled(texts: Mapping[str, tuple[bytes, str]]) -> bytes:

@@ -79,7 +79,10 @@ class Records:
     async def _look_up(
         self, known: dict[str, _Text | None], versions: dict[str, str], bundles: dict[str, dict[str, _Text]]
     ) -> None:
-        """Fills in what bundles hold of the records that are not known, of those months that many of them are of."""
+        """Fills in what bundles hold of the records that are not known, of those months that many of them are of.
+        Bundles of months that are behind are let go: a reader of years holds one or two at a time."""
+        for key in bundles.keys() - set(map(bundle_key, known)):
+            del bundles[key]
         unknown = [run_id for run_id, text in known.items() if text is None]
         wanted = [key for key, count in Counter(map(bundle_key, unknown)).items() if count >= _ASKED_FOR]
         for key in wanted:

@@ -85,6 +85,13 @@ def _access(
             "this process lives. Anybody on this machine may be first.",
             err=True,
         )
+    for name, served in (("id", application), ("token", token)):
+        if own.get(name) not in (None, served):
+            typer.echo(
+                f"{own['path']}: optimizer.{name} is not what is served here. It beats the environment in a servo that "
+                "reads this file, which is then refused: take `optimizer:` out of it, or say the same there.",
+                err=True,
+            )
     return {"token": token, "application": application}
 
 

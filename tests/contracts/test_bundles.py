@@ -268,6 +268,8 @@ async def test_a_bundle_has_room_for_the_newest_records() -> None:
     assert sorted(unbundled(bundled(texts))) == sorted(texts)[1:]
 
 
-@pytest.mark.parametrize(("text", "whole"), [(b"{}\n", True), (b"{}", False), (b"{\n}\n", False), (b"", False)])
+@pytest.mark.parametrize(
+    ("text", "whole"), [(b"{}\n", True), (b"{}", False), (b"{\n}\n", False), (b"{\r}\n", False), (b"", False)]
+)
 async def test_a_record_of_one_line_fits_a_bundle(text: bytes, whole: bool) -> None:
     assert fits(text) is whole

@@ -10,10 +10,23 @@ from typing import Any
 from servo_emr.domain.run import RunRecord
 from tests.support.memory import MemoryWorkspace
 
-__all__ = ["DECIDED", "LEFT", "SCHEMA_1", "WORKSPACE", "documents", "put_into", "records", "studies", "study_at"]
+__all__ = [
+    "BUNDLE",
+    "DECIDED",
+    "LEFT",
+    "SCHEMA_1",
+    "WORKSPACE",
+    "documents",
+    "put_into",
+    "records",
+    "studies",
+    "study_at",
+]
 
 SCHEMA_1 = Path(__file__).resolve().parent.parent / "fixtures" / "schema-1"
 WORKSPACE = SCHEMA_1 / "workspace"
+BUNDLE = SCHEMA_1 / "bundle-2026-11.jsonl"
+"""The bundle of the decided records, as it is behind gzip."""
 LEFT = "20261130t000348-edb22ae9"
 """The run that was under way when its servo was killed."""
 DECIDED = {

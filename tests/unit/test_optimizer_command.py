@@ -48,6 +48,22 @@ def test_a_servo_yaml_that_is_no_yaml_is_told(tmp_path: Path, monkeypatch: pytes
     assert "servo.yaml: cannot be read" in result.stderr
 
 
+@pytest.mark.parametrize("key", ["id", "token"])
+def test_a_servo_yaml_by_which_a_servo_would_be_refused_is_told_without_the_token(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPSANI_OPTIMIZER", "example.com/nightly")
+    monkeypatch.setenv("OPSANI_TOKEN", "s3cret")
+    own = {"id": "example.com/nightly", "token": "s3cret", key: "example.com/0ther"}
+    (tmp_path / "servo.yaml").write_text(f"optimizer: {{id: {own['id']}, token: {own['token']}}}\n")
+    result = CliRunner(mix_stderr=False).invoke(app, ["optimizer", "--storage", "study.db"])
+    assert f"servo.yaml: optimizer.{key} is not what is served here" in result.stderr
+    assert result.stderr.count("is not what is served here") == 1
+    assert "s3cret" not in result.stderr
+    assert "0ther" not in result.stderr
+
+
 def test_it_may_be_addressed_by_the_address_that_it_listens_on() -> None:
     assert _hosts("10.1.2.3", ["Box.example"]) == ("10.1.2.3", "box.example")
     assert _hosts("0.0.0.0", ["box"]) == ("box",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import servo
 
+from servo_emr.aws.bundles import unbundled
 from servo_emr.cli.runs import row
 from servo_emr.cli.show import page
 from servo_emr.domain.errors import OperatorError, Reason, Verdict
@@ -26,7 +28,18 @@ from tests.support.front import Front, front
 from tests.support.memory import MemoryWorkspace
 from tests.support.search import APPLICATION, SETTINGS
 from tests.support.simclock import SimClock
-from tests.support.written import DECIDED, LEFT, documents, left, put_into, records, studies, study_at
+from tests.support.written import (
+    BUNDLE,
+    DECIDED,
+    LEFT,
+    WORKSPACE,
+    documents,
+    left,
+    put_into,
+    records,
+    studies,
+    study_at,
+)
 
 NOW = 1_795_997_000.0
 """Some minutes after the last word of what was left."""
@@ -149,6 +162,14 @@ async def test_a_record_of_a_later_version_is_refused_by_name_and_kept(change: C
         assert refused.value.reason == str(Reason.BUCKET)
         assert f.world.workspace.objects[key] == body
         assert f.world.target.count("submit") == 0
+
+
+def test_a_bundle_of_the_version_before_gives_back_its_records_to_the_byte() -> None:
+    held = unbundled(gzip.compress(BUNDLE.read_bytes()))
+    assert {run_id: text for run_id, (text, _) in held.items()} == {
+        path.stem: path.read_bytes() for path in WORKSPACE.glob("records/*/*.json") if path.stem in DECIDED
+    }
+    assert held[next(iter(DECIDED))][1] == '"f42551e1752be5cc272b397a09820b7b"'
 
 
 @pytest.mark.parametrize("path", studies(), ids=lambda path: path.stem)
