@@ -20,6 +20,10 @@ LARGEST = 16 * 1024 * 1024
 _SCHEMA = 1
 
 
+class _NoBundle(Exception):
+    """It cannot be read, and is passed by."""
+
+
 def bundle_key(run_id: str) -> str:
     """The bundle of the month in which a run was made (UTC)."""
     return f"bundles/{run_id[:4]}-{run_id[4:6]}.jsonl.gz"
@@ -45,14 +49,14 @@ def unbundled(body: bytes, wanted: Mapping[str, str]) -> dict[str, tuple[bytes, 
     bundle that this version knows."""
     try:
         return {run_id: (text, version) for run_id, version, text in _entries(body) if wanted.get(run_id) == version}
-    except ValueError:
+    except _NoBundle:
         return {}
 
 
 def _whole(body: bytes) -> bool:
     try:
         return all(_entries(body))
-    except ValueError:
+    except _NoBundle:
         return False
 
 
@@ -60,18 +64,18 @@ def _entries(body: bytes) -> Iterator[tuple[str, str, bytes]]:
     """(run id, version, text) of each record, the oldest addition first.
 
     Raises:
-        ValueError: it is no bundle, or one of another schema; what came before is not to be believed.
+        _NoBundle: it is none, or one of another schema; what came before is not to be believed.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as lines:
             while head := lines.readline():
                 about = json.loads(head)
                 if about["schema"] != _SCHEMA:
-                    raise ValueError("another schema")
+                    raise _NoBundle
                 for run_id, version in about["versions"].items():
                     text = lines.readline()
                     if not text.endswith(b"\n"):
-                        raise ValueError("a record is missing")
+                        raise _NoBundle
                     yield run_id, version, text
-    except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not a bundle: {error}") from error
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _NoBundle from error
