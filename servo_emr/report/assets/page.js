@@ -84,6 +84,9 @@
     return made;
   }
 
+  // A figure to six digits, as in the terminal: what is saved as CSV or JSON has them all.
+  const shortened = (value) => String(typeof value === "number" ? Number(value.toPrecision(6)) : value);
+
   function details(run) {
     document.getElementById("details-title").textContent = `Run ${run}`;
     const parts = [];
@@ -99,7 +102,7 @@
     const list = document.createElement("dl");
     byRun.get(run).forEach((value, index) => {
       if (value === null || value === "") return;
-      list.append(element("dt", data.columns[index]), element("dd", String(value)));
+      list.append(element("dt", data.columns[index]), element("dd", shortened(value)));
     });
     document.getElementById("details-body").replaceChildren(...parts, list);
     dialog.showModal();
