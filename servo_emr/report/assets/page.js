@@ -121,14 +121,17 @@
   });
 
   // A link to a run that the filter hides would lead nowhere.
-  function follow() {
+  function follow(behavior) {
     const row = location.hash.startsWith("#run-") ? document.getElementById(location.hash.slice(1)) : null;
     if (row === null) return;
     if (row.hidden) { find.value = ""; kind.value = ""; filter(); }
-    row.scrollIntoView({ block: "center", behavior: reduced ? "auto" : "smooth" });
+    row.scrollIntoView({ block: "center", behavior });
     row.focus({ preventScroll: true });
   }
-  addEventListener("hashchange", follow);
+  addEventListener("hashchange", () => follow(reduced ? "instant" : "smooth"));
+  // Charts that are drawn above a row push it away: until somebody moves, it is gone to once more when all are there.
+  let moved = false;
+  for (const name of ["wheel", "touchmove", "pointerdown", "keydown", "hashchange"]) addEventListener(name, () => { moved = true; }, { once: true, passive: true });
 
   function save(name, type, text) {
     const link = document.createElement("a");
@@ -161,8 +164,9 @@
       });
     }
     root.dataset.drawn = "yes";
+    if (!moved) follow("instant");
   }
-  follow();
+  follow("instant");
   root.dataset.usable = "yes";
   addEventListener("load", draw);  // by then the library that draws them has been read, which comes after this
 })();
