@@ -54,7 +54,9 @@ def emit_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """A line for the person at the terminal, on standard error, so that standard output stays what was asked for."""
-    typer.echo(text, err=True)
+    width = columns(err=True)
+    # A last line that is empty is meant.
+    typer.echo(text if width is None else fitted(text, width) + "\n" * text.endswith("\n"), err=True)
 
 
 def coloured(err: bool = False) -> bool:

@@ -106,7 +106,7 @@ def runs(
         text, notes = _listed(live, found, which)
         typer.echo(text)
         for sentence in notes:
-            note(fitted(sentence, columns(err=True)))
+            note(sentence)
 
 
 def _listed(live: Live, found: _Found, which: Chosen) -> tuple[str, list[str]]:
