@@ -62,7 +62,7 @@ def test_what_is_said_without_words_of_its_own_passes_on_what_another_message_sa
         "cli/page.py: open_run",
         "cli/report.py: write_report",
         "domain/settings.py: coerce",
-        "aws/workspace.py: _parsed",
+        "aws/records.py: _parsed",
         "lifecycle/course.py: _attempted",
         "lifecycle/course.py: _decide",
         # told to a reader within the package, which has words of its own for it
