@@ -71,7 +71,7 @@ class Ec2Preflight:
                 await question  # type: ignore[misc]
         except RunError as error:
             told = f"{error.message} {error.remedy}".strip()
-            findings.append(Finding(error.reason, f"not checked {what} ({error.public or error.reason})", False, told))
+            findings.append(Finding(error.reason, f"not checked {what} ({error.public or error.reason}).", False, told))
 
     async def _types(self, spec: RunSpec, findings: list[Finding]) -> None:
         release = spec.cluster.release_label

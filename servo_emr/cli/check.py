@@ -49,27 +49,27 @@ def _page(results: Sequence[Checked]) -> str:
 
 
 def _counted(count: int, outcome: Outcome) -> str:
-    return f"{count} {outcome}{'s' if count > 1 and outcome is not Outcome.OK else ''}"
+    return f"{count} {outcome}{'s' if count > 1 and outcome in (Outcome.WARNING, Outcome.FAILED) else ''}"
 
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
 def _rows(results: Sequence[Checked]) -> list[dict[str, str]]:
-    return [
-        {
-            "CHECK": result.name,
-            "OUTCOME": str(result.outcome),
-            "FINDING": result.finding + (f"\n-> {result.remedy}" if result.remedy else ""),
-        }
-        for result in results
-    ]
+    """A row of each check. What helps several of them is said at the first: without credentials that is most."""
+    said: set[str] = set()
+    rows = []
+    for result in results:
+        advice = f"\n-> {result.remedy}" if result.remedy and result.remedy not in said else ""
+        said.add(result.remedy)
+        rows.append({"CHECK": result.name, "OUTCOME": str(result.outcome), "FINDING": result.finding + advice})
+    return rows
 
 
 def show_checks(results: Sequence[Checked]) -> None:
     """Prints what is not in order, on standard error: before a launch nobody wants to read what is."""
     wrong = [result for result in results if result.outcome is not Outcome.OK]
-    note(f"{len(results) - len(wrong)} of {len(results)} checks are in order." + ("\n" if wrong else ""))
+    note(f"{len(results) - len(wrong)} of {len(results)} checks are in order.\n")
     if wrong:
         note(table(_rows(wrong), columns(err=True), "FINDING") + "\n")
 

@@ -16,7 +16,7 @@ from servo_emr.checks import check_all
 from servo_emr.cli.check import refusal, show_checks
 from servo_emr.cli.emulated import EMULATED, emulator
 from servo_emr.cli.live import displayed
-from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, note
 from servo_emr.cli.plan import SET, chosen, planned_of
 from servo_emr.cli.planned import plan_page
 from servo_emr.cli.settings_file import file_of, load, section
@@ -80,7 +80,7 @@ def cycle(
 
 def _refused(error: RunError) -> typer.Exit:
     """What ends a cycle before there is a run, told as every failure is: in one block."""
-    note(fitted(failure_block(error), columns(err=True)))
+    note(failure_block(error))
     return typer.Exit(1)
 
 

@@ -47,7 +47,8 @@ def emulator(
 ) -> None:
     """Run an emulated EMR endpoint: point any EMR client at it with AWS_ENDPOINT_URL.
 
-    Prints `listening on http://127.0.0.1:N` when it is ready. Steps run with your rights. No figure is AWS's.
+    Prints `listening on http://127.0.0.1:N` when it is ready. Clients need keys: any will do. Steps run with your
+    rights. No figure is AWS's.
     """
     how = _durations(durations, model)
     given: dict[str, Any] = {} if seed is None else {"seed": seed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Optional
 
@@ -44,9 +45,11 @@ def import_file(
     except UsageError as error:
         raise UsageError(f"{error}\nThat is what {file} says in this servo's words: correct it there.") from error
     left = [_told(source, one) for one in sorted(draft.left, key=lambda one: source.line(one.path))]
-    note(f"{file}: {kind}")
-    for one in left:
-        note(_sentence(one))
+    # A terminal that the file is shown on shows them once: they are comments in it.
+    if output is Output.JSON or to is not None or not sys.stdout.isatty():
+        note(f"{file}: {kind}")
+        for one in left:
+            note(_sentence(one))
     if output is Output.JSON:
         emit_json({"format": kind, "servo_yaml": document, "left": left})
         return
@@ -60,6 +63,7 @@ def import_file(
             target.write(text)
     except OSError as error:
         raise UsageError(f"{to}: {error.strerror}; nothing is overwritten") from error
+    note(f"{to} is written. `servo-emr check -c {to}` tells whether it could run.")
 
 
 def _told(source: Source, left: Left) -> dict[str, Any]:
@@ -68,5 +72,5 @@ def _told(source: Source, left: Left) -> dict[str, Any]:
 
 
 def _sentence(one: dict[str, Any]) -> str:
-    where = f"line {one['line']}: {one['path']}" if one["path"] else "nowhere"
-    return " ".join(f"{where} ({one['value']}): {one['why']}".split())
+    where = f"line {one['line']}: {one['path']} ({one['value']}): " if one["path"] else ""
+    return " ".join(f"{where}{one['why']}".split())

@@ -114,7 +114,7 @@ async def _print(reader: _Reader, run: str, follow: bool) -> None:
         await clock.sleep(PACE_S)
     for uri in missing:
         late = "EMR puts logs there about every five minutes, and when the cluster has ended"
-        note(fitted(f"not there{'' if ended else ' yet'}: {uri} ({late}).", columns(err=True)))
+        note(f"not there{'' if ended else ' yet'}: {uri} ({late}).")
 
 
 def _more(reader: _Reader, step: StepLook, log: StepLog) -> None:

@@ -15,6 +15,7 @@ import click
 import typer
 
 from servo_emr import __version__
+from servo_emr.cli.output import note
 from servo_emr.cli.overview import FIRST, LOOK, MEND, RUN, Command, Overview
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 
@@ -127,5 +128,5 @@ def run() -> None:
             traceback.print_exc()
         status = 2 if isinstance(error, UsageError) else 1
         told = f"{error.reason}: {error}" if isinstance(error, RunError) else str(error)
-        typer.echo(f"Error: {told}", err=True)
+        note(f"Error: {told}")
     sys.exit(status or 0)

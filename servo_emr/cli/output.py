@@ -54,7 +54,9 @@ def emit_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """A line for the person at the terminal, on standard error, so that standard output stays what was asked for."""
-    typer.echo(text, err=True)
+    width = columns(err=True)
+    # A last line that is empty is meant.
+    typer.echo(text if width is None else fitted(text, width) + "\n" * text.endswith("\n"), err=True)
 
 
 def coloured(err: bool = False) -> bool:
@@ -84,7 +86,10 @@ def fitted(text: str, width: int | None) -> str:
         return text
     lines: list[str] = []
     for line in text.splitlines():
-        second = _SECOND_COLUMN.match(line)
+        evidence = _EVIDENCE.match(line)
+        if evidence is not None and not line[evidence.end() :].strip("-="):
+            line = line[:width]  # a rule, as tracebacks have it: shorter it is the same
+        second = evidence or _SECOND_COLUMN.match(line)
         indent = len(second[0]) if second is not None else 0
         if width - indent < NARROWEST:
             indent = len(line) - len(line.lstrip())
@@ -99,6 +104,10 @@ def fitted(text: str, width: int | None) -> str:
 
 
 _SECOND_COLUMN = re.compile(r"\s*(?:\S| (?! ))*\S {2,}(?=\S)|\s*(?:\| )?\s*(?=\S)")
+
+
+_EVIDENCE = re.compile(r"\s*\| \s*")
+"""What a line of a log or a traceback is led in by: wide gaps in it are no columns."""
 
 
 def facts(pairs: Mapping[str, Any], width: int | None = None) -> str:

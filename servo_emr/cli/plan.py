@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, fitted, note
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, emit_json, note
 from servo_emr.cli.planned import Planned, changes, limits, plan_page
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import ConfigurationError, RunError, UsageError, Verdict
@@ -67,7 +67,7 @@ def plan(
             words = "".join(f" --set {text}" for text in assignments)
             runs_it = "" if document["refusal"] is not None else f" `servo-emr cycle{words}` runs it."
             told = f"Nothing was launched.{runs_it} `--request` shows the exact request."
-            note("\n" + fitted(told, columns(err=True)))
+            note(f"\n{told}")
     if document["refusal"] is not None:
         raise typer.Exit(1)
 

@@ -102,7 +102,7 @@ def plan_page(planned: Planned, width: int | None = None, colour: bool = False) 
         table(_dollars(planned), width),
         fitted(_basis(planned), width),
         _limits_table(planned, width),
-        *(_marked([finding], width, colour) for finding in _findings(planned)),
+        _marked(_findings(planned), width, colour),
         fitted(summary(planned), width),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -279,7 +279,8 @@ def _findings(planned: Planned) -> list[tuple[str, str, str]]:
 
 
 def _said(finding: Any) -> str:
-    return f"{finding.message} {finding.remedy}".rstrip()
+    between = "" if finding.message.endswith((".", "!", "?")) or not finding.remedy else "."
+    return f"{finding.message}{between} {finding.remedy}".rstrip()
 
 
 def summary(planned: Planned) -> str:

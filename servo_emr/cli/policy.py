@@ -34,7 +34,7 @@ _TITLES = {
 
 def policy(
     context: typer.Context,
-    whose: Optional[Whose] = typer.Argument(None, help="Whose policy; both without."),
+    whose: Optional[Whose] = typer.Argument(None, metavar="[servo|nodes]", help="Whose policy; without it, both."),
     account: str = typer.Option("*", help="The account's number; without it, whichever the identity belongs to."),
     node_role: Optional[str] = typer.Option(
         None, "--node-role", help="The role in the instance profile; without it, the one of the profile's name."

@@ -24,7 +24,9 @@ __all__ = ["price_rows", "prices"]
 
 def prices(
     context: typer.Context,
-    types: Optional[list[str]] = typer.Argument(None, metavar="TYPE", help="Instance types; all of servo.yaml's."),
+    types: Optional[list[str]] = typer.Argument(
+        None, metavar="[TYPE]...", help="Instance types; without one, all that servo.yaml allows."
+    ),
     output: Output = OUTPUT,
 ) -> None:
     """Show the prices in use, each with source and date."""
@@ -85,7 +87,9 @@ def price_rows(quote: Quote) -> list[dict[str, Any]]:
         {
             "PRICE OF": rate.inst_type,
             "USD": f"EC2 {rate.ec2:g}, EMR fee {rate.fee:g} an hour",
-            "FROM": rate.ec2_source if rate.ec2_source == rate.fee_source else f"{rate.ec2_source}; {rate.fee_source}",
+            "FROM": rate.ec2_source
+            if rate.ec2_source == rate.fee_source
+            else f"EC2 {rate.ec2_source}; EMR fee {rate.fee_source}",
         }
         for rate in quote.rates.values()
     ]

@@ -77,7 +77,8 @@ async def write_report(live: Live, path: Path, recommended: Mapping[str, Any] | 
 
 def _told(written: Mapping[str, Any]) -> str:
     """The summary in a sentence or two."""
-    spent = f"{counted(written['runs'], 'run')}, {counted(written['failed'], 'failure')}, {usd(written['spent_usd'])}."
+    runs, failures = counted(written["runs"], "run"), counted(written["failed"], "failure")
+    spent = f"{runs}, {failures}, {usd(written['spent_usd'])} spent."
     best = written["recommended"]
     found = "No run was measured."
     if best is not None:

@@ -14,7 +14,7 @@ from typing import Any, Optional
 import typer
 
 from servo_emr.cli.chosen import Chosen, Sort, chosen_by
-from servo_emr.cli.output import OUTPUT, Output, coloured, columns, dollars, emit_json, note, seconds, when
+from servo_emr.cli.output import OUTPUT, Output, coloured, columns, dollars, emit_json, fitted, note, seconds, when
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.tables import table
 from servo_emr.domain.errors import Reason, RunError, UsageError, Verdict
@@ -103,22 +103,29 @@ def runs(
     elif output is Listing.CSV:
         typer.echo(to_csv(rows(found.records)), nl=False)
     else:
-        typer.echo(_listed(live, found, which))
+        text, notes = _listed(live, found, which)
+        typer.echo(text)
+        for sentence in notes:
+            note(sentence)
 
 
-def _listed(live: Live, found: _Found, which: Chosen) -> str:
+def _listed(live: Live, found: _Found, which: Chosen) -> tuple[str, list[str]]:
+    """The list, and what has to be said of it."""
     if not found.records:
-        narrowed = ", or none that was asked for" if which.narrows else ""
-        return f"No runs yet in {live.workspace.uri}{narrowed}."
+        where = live.workspace.uri
+        return f"No run in {where} is what was asked for." if which.narrows else f"No runs yet in {where}.", []
     shown = [row(record, live.clock.now()) for record in found.records]
     styles = {}
     if coloured():
         reasons = {record.reason or "" for record in found.records}
         styles = {"OUTCOME": {name: "green" if name == Reason.SUCCESS else "red" for name in reasons}}
     text = listing(shown, columns(), styles)
+    notes = []
     if any(one["USD"].startswith("~") for one in shown):
-        note("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
-    return text
+        notes.append("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
+    if left_out := [name for name in shown[0] if name not in text]:
+        notes.append(f"No room for {', '.join(left_out)}: a wider terminal, `servo-emr show RUN` or -o csv has them.")
+    return text, notes
 
 
 def listing(shown: Sequence[Mapping[str, str]], width: int | None, styles: Mapping[str, Mapping[str, str]]) -> str:
@@ -154,8 +161,11 @@ async def _watch(live: Live, which: Chosen, every: float) -> None:
     with Screen("", console=console, auto_refresh=False, transient=False, vertical_overflow="crop") as screen:
         while True:
             found = await _found(live, which)
-            lines = _listed(live, found, which).splitlines()[: shutil.get_terminal_size().lines - 4]
-            lines += ["", f"{when(live.clock.now())} UTC; Ctrl-C ends this.", found.breaker or ""]
+            text, notes = _listed(live, found, which)
+            size = shutil.get_terminal_size()
+            said = [*notes, f"{when(live.clock.now())} UTC; Ctrl-C ends this.", found.breaker or ""]
+            below = ["", *fitted("\n".join(said).rstrip(), size.columns).splitlines()]
+            lines = [*text.splitlines()[: max(2, size.lines - len(below) - 1)], *below]
             screen.update(Text.from_ansi("\n".join(lines).rstrip(), no_wrap=True), refresh=True)
             await asyncio.sleep(every)
 
@@ -184,4 +194,8 @@ def resume(context: typer.Context, output: Output = OUTPUT) -> None:
     if output is Output.JSON:
         emit_json(document)
     else:
-        typer.echo(f"Closed. It was open: {why}." if why else "It was closed; its counts begin anew.")
+        typer.echo(
+            f"The breaker is closed. It was open: {why}."
+            if why
+            else "The breaker was closed already; its counts begin anew."
+        )

@@ -1,6 +1,7 @@
 """The life of a run drawn in the terminal: a bar for each phase and each step, one below the other. Pure.
 
 All of it is by the service's own clock, but for the two ends, which the servo noted: the run's intent and its verdict.
+Where the two clocks cannot both be right, as with an emulator whose time passes faster, the two ends are left out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from servo_emr.domain.run import RunRecord, StepLook
 __all__ = ["Span", "drawing", "spans"]
 
 _NARROWEST_BAR, _WIDEST_BAR = 20, 100
+_APART_S = 60.0
+"""Clocks that are further apart than this have nothing to say of each other."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,11 @@ class Span:
 def spans(record: RunRecord) -> list[Span]:
     """The phases of a run and its steps, by when they began; those of which one end is not known are left out."""
     line, phases = record.timeline, record.phases
+    begun, verified = (record.created_at, record.ended_at) if _one_clock(record) else (None, None)
     fulfilled = None if line.created is None else line.created + phases.get("provisioning_time", float("nan"))
     done = max((step.timeline.ended for step in record.steps if step.timeline.ended is not None), default=None)
     found = [
-        _span("queued", record.created_at, line.created),
+        _span("queued", begun, line.created),
         _span("provisioning", line.created, fulfilled),
         _span("bootstrapping", fulfilled, line.ready),
         *(
@@ -39,9 +43,16 @@ def spans(record: RunRecord) -> list[Span]:
             for number, step in enumerate(record.steps, 1)
         ),
         _span("ending", done, line.ended),
-        _span("verified, billed", line.ended, record.ended_at),
+        _span("verified, billed", line.ended, verified),
     ]
     return [span for span in found if span is not None]
+
+
+def _one_clock(record: RunRecord) -> bool:
+    """Whether the cluster's life lies within the run's, as the service and the servo have noted them."""
+    seen = [at for at in (record.timeline.created, record.timeline.ready, record.timeline.ended) if at is not None]
+    last = float("inf") if record.ended_at is None else record.ended_at
+    return all(record.created_at - _APART_S <= at <= last + _APART_S for at in seen)
 
 
 def _of_stage(step: StepLook) -> str:

@@ -73,7 +73,7 @@ def imported(source: Source, defaults: Mapping[str, Any], notebook: str | None =
         draft.put("job.notebook", notebook)
     elif not draft.emr.get("job", {}).get("run"):
         draft.put("job.notebook", NOTEBOOK)
-        draft.leave("", NOTEBOOK, f"emr.job is not said: the notebook {NOTEBOOK} is put in")
+        draft.leave("", NOTEBOOK, f"the file says no emr.job: the notebook {NOTEBOOK} is put in")
     for path, value in defaults.items():
         *parents, last = path.split(".")
         inner: Any = draft.emr
@@ -81,5 +81,5 @@ def imported(source: Source, defaults: Mapping[str, Any], notebook: str | None =
             inner = inner.get(name, {})
         if last not in inner:
             draft.put(path, value)
-            draft.leave("", value, f"emr.{path} is not said: {value} is put in")
+            draft.leave("", value, f"the file says no emr.{path}: {value} is put in")
     return found, draft

@@ -105,12 +105,11 @@ def cost_against_duration(found: Findings) -> Chart | None:
     durations = [_place(run)[0] or 0.0 for run in shown]
     unit, seconds = time_unit(max(durations))
     kinds = [kind for kind in _SHAPES if any(run.kind is kind for run in [*shown, *failed])]
-    told = (
-        f"{_spread([run.duration for run in shown if run.kind is not Kind.BOUND])}; "
-        f"{counted(sum(run.kind is Kind.BOUND for run in shown), 'run')} with lower bounds alone; "
-        f"{counted(len(failed), 'failed run')} without a duration. "
-        f"The Pareto front, cheapest first: {_listed(found.front)}."
-    )
+    bounds = sum(run.kind is Kind.BOUND for run in shown)
+    parts = [_spread([run.duration for run in shown if run.kind is not Kind.BOUND])]
+    parts += [f"{counted(bounds, 'run')} with lower bounds alone"] if bounds else []
+    parts += [f"{counted(len(failed), 'failed run')} without a duration"] if failed else []
+    told = f"{'; '.join(parts)}. The Pareto front, cheapest first: {_listed(found.front)}."
     x = {"field": "x", **axis_title(f"Duration of the job ({unit})", durations)}
     y = {"field": "y", **axis_title("Cost of one run (USD)", (_place(run)[1] for run in [*shown, *failed]))}
     # The more there are, the fainter each is.
@@ -199,7 +198,9 @@ def _named(found: Findings, seconds: float, x: Spec, y: Spec) -> tuple[list[Spec
             named[choice.key] = (choice, f"{before[1]} = {name}" if before else name)
     rings: list[Spec] = []
     names: list[Spec] = []
-    middle = (min(c.duration for c in found.choices) + max(c.duration for c in found.choices)) / 2 if named else 0.0
+    ends = [choice.duration for choice in found.choices]
+    # A single one stands at the right: its axis begins at 0.
+    middle = ((min(ends) if len(set(ends)) > 1 else 0.0) + max(ends)) / 2 if named else 0.0
     for choice, name in named.values():
         colour = "var(--good)" if choice is found.best else "var(--ink)"
         right = choice.duration > middle
@@ -254,16 +255,18 @@ def best_so_far(found: Findings) -> Chart | None:
         for kind in kinds
     ]
     layers.append({"name": "best", "data": {"values": best}, "mark": line, "encoding": {"x": x, "y": cost}})
-    told = _descent(best, len(points[Kind.FAILED]), totals[-1])
+    told = _descent(best, len(points[Kind.MEASURED]), len(points[Kind.FAILED]), totals[-1])
     return chart("progress", "Best so far against money spent", told, 260, layers)
 
 
-def _descent(best: Sequence[Spec], failed: int, spent: float) -> str:
+def _descent(best: Sequence[Spec], measured: int, failed: int, spent: float) -> str:
     first, last = best[0]["y"], best[-1]["y"]
     reached = next(step["x"] for step in best if step["y"] == last)
     lost = f" {counted(failed, 'run')} failed on the way." if failed else ""
     if first == last:
-        return f"The first measurement, {usd(first)} a run, is the lowest of all after {usd(spent)}.{lost}"
+        if measured == 1:
+            return f"The only measurement is {usd(first)} a run; {usd(spent)} had been spent.{lost}"
+        return f"The first measurement, {usd(first)} a run, is the lowest still when {usd(spent)} had been spent.{lost}"
     return (
         f"From {usd(first)} a run at the first measurement to {usd(last)}, {percent(1 - last / first)} less, found "
         f"when {usd(reached)} of {usd(spent)} had been spent.{lost}"

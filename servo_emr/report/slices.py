@@ -170,7 +170,7 @@ def by_phase(found: Findings, what: str) -> Chart | None:
         "encoding": {
             "y": {"field": "settings", "type": "nominal", "title": None, "sort": _BY_RANK},
             "x": {"field": "value", "type": "quantitative", "title": unit, "stack": "zero"},
-            "color": ordinal("phase", colours, None),
+            "color": ordinal("phase", colours, None, 2),
             "order": {"field": "order", "type": "quantitative"},
             "tooltip": tip(settings="settings", phase="phase", takes="told"),
         },

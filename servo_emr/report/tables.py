@@ -67,15 +67,16 @@ def _cells(run: Run, settings: Sequence[str], metrics: Sequence[str]) -> list[Ce
         _bounded(run, "duration_s", "duration_at_least_s", lasted),
         _bounded(run, "cost_usd", "cost_at_least_usd", usd),
         Cell(usd(run.spent), run.spent, True),
-        *(_value(run.row[name]) for name in metrics),
+        *(_value(run.row[name], number=True) for name in metrics),
         Cell(", ".join(_flags(run)), look="mind"),
         Cell(str(run.row["created_at"]).replace("T", " ").rstrip("Z"), run.record.created_at),
     ]
 
 
-def _value(value: Any) -> Cell:
+def _value(value: Any, number: bool = False) -> Cell:
+    """`number`: the column is one of numbers, so that a missing one stands where they do."""
     if value is None:
-        return Cell(NONE)
+        return Cell(NONE, number=number)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Cell(f"{value:.6g}", float(value), True)
     return Cell(str(value))

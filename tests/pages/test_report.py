@@ -283,14 +283,38 @@ async def test_the_page_can_be_gone_through_by_keyboard_and_is_told_in_words(tab
     )
 
 
-async def test_the_legend_of_types_and_counts_is_whole_on_a_phone(tabs: Browser, written: Written) -> None:
-    seen = await drawn(tabs, written[1000][0], width=375)
-    ends = await seen.page.locator("#chart-grid .role-legend-label text").evaluate_all(
-        "all => all.map(e => [e.textContent, e.getBoundingClientRect().right])"
+async def test_on_a_phone_every_legend_and_name_is_whole_and_a_link_to_a_run_leads_to_its_row(
+    tabs: Browser, written: Written
+) -> None:
+    address, records = written[1000]
+    run = records[300].run_id
+    seen = await drawn(tabs, f"{address}#run-{run}", width=375)
+    top, bottom = await seen.page.locator(f"#run-{run}").evaluate(
+        "e => [e.getBoundingClientRect().top, e.getBoundingClientRect().bottom]"
     )
-    edge = await seen.page.locator("#chart-grid svg").evaluate("e => e.getBoundingClientRect().right")
-    assert len(ends) >= 5
-    assert [text for text, right in ends if right > edge] == []
+    assert 0 < top < bottom < 900
+    cut = """(all) => all.flatMap((chart) => Array.from(chart.querySelectorAll("text"))
+      .filter((text) => text.getBoundingClientRect().right > chart.getBoundingClientRect().right + 1)
+      .map((text) => text.textContent))"""
+    assert await seen.page.locator("#chart-grid .role-legend-label text").count() >= 5
+    assert await seen.page.locator(".plot svg.marks").count() == 7
+    assert await seen.page.locator(".plot svg.marks").evaluate_all(cut) == []
+    one = await drawn(tabs, written[1][0], width=375)
+    assert await one.page.get_by_text("recommended = baseline").count() > 0
+    assert await one.page.locator(".plot svg.marks").evaluate_all(cut) == []
+
+
+async def test_a_point_under_the_line_of_the_pareto_front_is_there_to_be_pointed_at(
+    tabs: Browser, written: Written
+) -> None:
+    seen = await drawn(tabs, written[30][0])
+    over = await seen.page.locator("#chart-tradeoff .runs_marks path").evaluate_all("""(all) => all.map((point) => {
+      point.scrollIntoView({ block: "center", behavior: "instant" });
+      const { x, y, width, height } = point.getBoundingClientRect();
+      return document.elementFromPoint(x + width / 2, y + height / 2).closest("g").getAttribute("class");
+    })""")
+    assert len(over) > 20
+    assert {name.split()[-1] for name in over} == {"runs_marks"}
 
 
 async def test_that_runs_are_emulated_is_said_loudly(tabs: Browser, written: Written) -> None:

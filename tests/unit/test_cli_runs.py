@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from servo_emr.cli.chosen import Sort, chosen_by
+from servo_emr.cli.output import fitted
 from servo_emr.cli.runs import listing, row
 from servo_emr.cli.show import page
 from servo_emr.cli.tables import table
@@ -152,6 +153,20 @@ def test_a_life_is_made_of_what_is_known_of_it() -> None:
         ("verified, billed", 1950.0, 1960.0),
     ]
     assert spans(record(1, 5.0)) == []
+
+
+def test_where_the_clocks_of_servo_and_service_differ_nothing_is_drawn_between_them() -> None:
+    ahead = replace(LIFE, created_at=LIFE.created_at - 7200, ended_at=LIFE.created_at - 6240)
+    assert [span.name for span in spans(ahead)] == [span.name for span in spans(LIFE)[1:-1]]
+
+
+def test_evidence_is_wrapped_as_text_and_its_rules_are_shortened() -> None:
+    error = "    | ValueError" + " " * 24 + "Traceback (most recent call last)"
+    assert fitted(f"    | {'-' * 75}\n{error}", 60).splitlines() == [
+        f"    | {'-' * 54}",
+        "    | ValueError                        Traceback (most",
+        "      recent call last)",
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 200, None])

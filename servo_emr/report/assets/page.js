@@ -84,6 +84,9 @@
     return made;
   }
 
+  // A figure to six digits, as in the terminal: what is saved as CSV or JSON has them all.
+  const shortened = (value) => String(typeof value === "number" ? Number(value.toPrecision(6)) : value);
+
   function details(run) {
     document.getElementById("details-title").textContent = `Run ${run}`;
     const parts = [];
@@ -99,7 +102,7 @@
     const list = document.createElement("dl");
     byRun.get(run).forEach((value, index) => {
       if (value === null || value === "") return;
-      list.append(element("dt", data.columns[index]), element("dd", String(value)));
+      list.append(element("dt", data.columns[index]), element("dd", shortened(value)));
     });
     document.getElementById("details-body").replaceChildren(...parts, list);
     dialog.showModal();
@@ -118,14 +121,17 @@
   });
 
   // A link to a run that the filter hides would lead nowhere.
-  function follow() {
+  function follow(behavior) {
     const row = location.hash.startsWith("#run-") ? document.getElementById(location.hash.slice(1)) : null;
     if (row === null) return;
     if (row.hidden) { find.value = ""; kind.value = ""; filter(); }
-    row.scrollIntoView({ block: "center", behavior: reduced ? "auto" : "smooth" });
+    row.scrollIntoView({ block: "center", behavior });
     row.focus({ preventScroll: true });
   }
-  addEventListener("hashchange", follow);
+  addEventListener("hashchange", () => follow(reduced ? "instant" : "smooth"));
+  // Charts that are drawn above a row push it away: until somebody moves, it is gone to once more when all are there.
+  let moved = false;
+  for (const name of ["wheel", "touchmove", "pointerdown", "keydown", "hashchange"]) addEventListener(name, () => { moved = true; }, { once: true, passive: true });
 
   function save(name, type, text) {
     const link = document.createElement("a");
@@ -158,8 +164,9 @@
       });
     }
     root.dataset.drawn = "yes";
+    if (!moved) follow("instant");
   }
-  follow();
+  follow("instant");
   root.dataset.usable = "yes";
   addEventListener("load", draw);  // by then the library that draws them has been read, which comes after this
 })();
