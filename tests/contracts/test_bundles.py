@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from servo_emr.aws.bundles import bundled, fits, unbundled
 from servo_emr.aws.door import Door
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.domain.errors import RunError
+from servo_emr.domain.errors import Reason, RunError, failure
 from servo_emr.domain.run import RunRecord, RunState
 from tests.unit.test_run import RECORD
 
@@ -214,6 +214,24 @@ async def test_a_broken_record_is_told_of_by_name_beside_a_bundle_too(s3: Any) -
     found = [one async for one in S3Workspace(Door("us-east-1"), URI).records(unreadable=told.append)]
     assert found == [one for one in reversed(made) if one is not made[5]]
     assert key in str(told[0])
+
+
+class Narrowed(Seen):
+    """The door of somebody who may read the workspace but its bundles."""
+
+    async def call(self, service: str, operation: str, **params: Any) -> Any:
+        if operation == "GetObject" and "/bundles/" in params["Key"]:
+            raise failure(Reason.CREDENTIALS, "s3:GetObject: AccessDenied", remedy="Allow it.", public="denied")
+        return await super().call(service, operation, **params)
+
+
+async def test_who_may_not_read_bundles_reads_the_records(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    await save(*made)
+    await serve(Seen())
+    reader = Narrowed()
+    assert await read(reader) == made[::-1]
+    assert len(reader.single) == 33
 
 
 class Overtaken(Door):
