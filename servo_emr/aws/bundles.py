@@ -1,23 +1,24 @@
 """Many records in one object: how a month's bundle is written and read.
 
 A bundle is a copy. It says of each record which version it holds, and is believed only for the version that a listing
-shows; what it lacks, or what cannot be read of it, is read from the record itself. It is JSON lines behind gzip: first
-which records in which versions, then a record a line.
+shows; what it lacks, or what cannot be read of it, is read from the record itself. It is one gzip member for each time
+that something was added, of JSON lines: first which records in which versions, then a record a line.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-__all__ = ["LARGEST", "bundle_key", "bundled", "fits", "unbundled"]
+__all__ = ["LARGEST", "added", "bundle_key", "fits", "unbundled"]
 
-_TEXTS = 64 * 1024 * 1024
-"""Bytes of records that a bundle holds at most: the newest of them."""
-LARGEST = _TEXTS
-"""Bytes of a bundle that are read; records take a twentieth of their size in it."""
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a bundle, in which a record takes some hundred."""
+_LINE = LARGEST
+"""Bytes of a line that are read: a longer one is not ours, and might unpack to a thousand times what was fetched."""
 _SCHEMA = 1
 
 
@@ -31,31 +32,48 @@ def fits(text: bytes) -> bool:
     return text.endswith(b"\n") and len(text.splitlines()) == 1
 
 
-def bundled(texts: Mapping[str, tuple[bytes, str]]) -> bytes:
-    """The bundle of the records, (text, version) by run id, the newest as far as there is room. The same records give
-    the same bytes."""
-    kept: list[str] = []
-    room = _TEXTS
-    for run_id in sorted(texts, reverse=True):
-        room -= len(texts[run_id][0])
-        if room < 0:
-            break
-        kept.append(run_id)
-    head = json.dumps({"schema": _SCHEMA, "versions": {run_id: texts[run_id][1] for run_id in kept}})
-    return gzip.compress(b"".join([head.encode(), b"\n", *(texts[run_id][0] for run_id in kept)]), 6, mtime=0)
+def added(body: bytes | None, texts: Mapping[str, tuple[bytes, str]]) -> bytes:
+    """A bundle with further records, (text, version) by run id. One that cannot be read, or that has become too large,
+    begins anew with them. Memory is taken for the further ones only."""
+    head = json.dumps({"schema": _SCHEMA, "versions": {run_id: texts[run_id][1] for run_id in sorted(texts)}})
+    lines = b"".join([head.encode(), b"\n", *(texts[run_id][0] for run_id in sorted(texts))])
+    member = gzip.compress(lines, 6, mtime=0)
+    kept = body is not None and len(body) + len(member) <= LARGEST and _whole(body)
+    return body + member if body is not None and kept else member
 
 
-def unbundled(body: bytes) -> dict[str, tuple[bytes, str]]:
-    """(text, version) by run id of what a bundle holds: nothing where it is no bundle that this version knows."""
-    unpacking = zlib.decompressobj(wbits=31)
+def unbundled(body: bytes, wanted: Mapping[str, str]) -> dict[str, tuple[bytes, str]]:
+    """(text, version) by run id of what a bundle holds of the wanted versions, by run id: nothing where it is no
+    bundle that this version knows."""
     try:
-        head, *lines = unpacking.decompress(body, 2 * _TEXTS).splitlines(keepends=True)
-        about = json.loads(head)
-        if about["schema"] != _SCHEMA or not unpacking.eof:
-            return {}
-        return {
-            str(run_id): (text, str(version))
-            for (run_id, version), text in zip(about["versions"].items(), lines, strict=True)
-        }
-    except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {run_id: (text, version) for run_id, version, text in _entries(body) if wanted.get(run_id) == version}
+    except ValueError:
         return {}
+
+
+def _whole(body: bytes) -> bool:
+    try:
+        return all(_entries(body))
+    except ValueError:
+        return False
+
+
+def _entries(body: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """(run id, version, text) of each record, the oldest addition first.
+
+    Raises:
+        ValueError: it is no bundle, or one of another schema; what came before is not to be believed.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as lines:
+            while head := lines.readline(_LINE):
+                about = json.loads(head)
+                if about["schema"] != _SCHEMA:
+                    raise ValueError("another schema")
+                for run_id, version in about["versions"].items():
+                    text = lines.readline(_LINE)
+                    if not text.endswith(b"\n"):
+                        raise ValueError("a record is missing, or is too long")
+                    yield run_id, version, text
+    except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a bundle: {error}") from error

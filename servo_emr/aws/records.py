@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from servo_emr.aws.bundles import LARGEST, bundle_key, bundled, fits, unbundled
+from servo_emr.aws.bundles import LARGEST, added, bundle_key, fits, unbundled
 from servo_emr.aws.documents import Remembered, no_document, parsed
 from servo_emr.aws.door import Refusal
 from servo_emr.aws.objects import Objects
-from servo_emr.domain.errors import OperatorError, Reason, RunError, TooLarge, failure
+from servo_emr.domain.errors import Reason, RunError, TooLarge, failure
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
 
@@ -61,11 +61,12 @@ class Records:
         versions = await self._objects.versions("records/", first)
         # A servo asks for the same records before every launch, for months: what is as it was is not fetched again.
         self._remembered.keep(versions)
-        names = [key.rsplit("/", 1)[-1].removesuffix(".json") for key in sorted(versions, reverse=True)]
+        named = {key.rsplit("/", 1)[-1].removesuffix(".json"): version for key, version in versions.items()}
+        listed = {run_id: named[run_id] for run_id in sorted(named, reverse=True) if is_run_id(run_id)}
         bundles: dict[str, dict[str, _Text]] = {}
-        for some in _batched(filter(is_run_id, names), _AT_ONCE * _ON_A_THREAD):
+        for some in _batched(listed, _AT_ONCE * _ON_A_THREAD):
             known = {run_id: self._remembered.get(record_key(run_id)) for run_id in some}
-            await self._look_up(known, versions, bundles)
+            await self._look_up(known, listed, bundles)
             answers = await self._read([run_id for run_id, text in known.items() if text is None])
             for run_id in some:
                 found = self._found(run_id, known[run_id] or answers[run_id], run_id in answers)
@@ -77,35 +78,27 @@ class Records:
                     yield found
 
     async def _look_up(
-        self, known: dict[str, _Text | None], versions: dict[str, str], bundles: dict[str, dict[str, _Text]]
+        self, known: dict[str, _Text | None], listed: Mapping[str, str], bundles: dict[str, dict[str, _Text]]
     ) -> None:
         """Fills in what bundles hold of the records that are not known, of those months that many of them are of.
         Bundles of months that are behind are let go: a reader of years holds one or two at a time."""
         for key in bundles.keys() - set(map(bundle_key, known)):
             del bundles[key]
         unknown = [run_id for run_id, text in known.items() if text is None]
-        wanted = [key for key, count in Counter(map(bundle_key, unknown)).items() if count >= _ASKED_FOR]
-        for key in wanted:
-            if key in bundles:
-                continue
-            try:
-                bundles[key] = (await self._bundle(key))[0]
-            except (
-                OperatorError
-            ):  # whoever may read records and no bundles reads the records; they tell what else is wrong
-                bundles[key] = {}
+        for key, count in Counter(map(bundle_key, unknown)).items():
+            if count >= _ASKED_FOR and key not in bundles:
+                wanted = {run_id: version for run_id, version in listed.items() if bundle_key(run_id) == key}
+                bundles[key] = await self._held(key, wanted)
         for run_id in unknown:
-            text, version = bundles.get(bundle_key(run_id), {}).get(run_id, (b"", ""))
-            if version and version == versions.get(record_key(run_id)):
-                known[run_id] = (text, version)
+            known[run_id] = bundles.get(bundle_key(run_id), {}).get(run_id)
 
-    async def _bundle(self, key: str) -> tuple[dict[str, _Text], str | None]:
-        """(what a bundle holds, its version); one that cannot be read holds nothing."""
+    async def _held(self, key: str, wanted: Mapping[str, str]) -> dict[str, _Text]:
+        """What a bundle holds of the wanted versions."""
         try:
             read = await self._objects.get(key, LARGEST)
-        except TooLarge:  # none of ours; it stays, and records are read one by one
-            return {}, None
-        return ({}, None) if read is None else (await asyncio.to_thread(unbundled, read[0]), read[1])
+        except (RunError, TooLarge):  # a copy hinders nobody; what keeps records away is told of there
+            return {}
+        return {} if read is None else await asyncio.to_thread(unbundled, read[0], wanted)
 
     async def _read(self, run_ids: Sequence[str]) -> dict[str, _Answer]:
         """What became of each, by run id."""
@@ -153,10 +146,12 @@ class Records:
                 del self._single[key]
 
     async def _add(self, key: str, texts: dict[str, _Text]) -> None:
-        held, version = await self._bundle(key)
-        body = await asyncio.to_thread(bundled, held | texts)
+        body, version = None, None
+        with contextlib.suppress(TooLarge):  # none of ours: it stays, since it is not seen which version it has
+            body, version = await self._objects.get(key, LARGEST) or (None, None)
         with contextlib.suppress(Refusal):  # somebody else has just written it
-            await self._objects.replace(key, body, version, "application/gzip")
+            further = await asyncio.to_thread(added, body, texts)
+            await self._objects.replace(key, further, version, "application/gzip")
 
 
 def record_key(run_id: str) -> str:

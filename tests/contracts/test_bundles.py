@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from servo_emr.aws.bundles import bundled, fits, unbundled
+from servo_emr.aws.bundles import LARGEST, added, fits, unbundled
 from servo_emr.aws.door import Door
 from servo_emr.aws.workspace import S3Workspace
 from servo_emr.domain.errors import Reason, RunError, failure
@@ -165,6 +166,17 @@ async def test_of_a_month_that_is_over_the_rest_is_bundled_and_a_handful_is_let_
     assert servo.put == ["nightly/bundles/2026-10.jsonl.gz"]
 
 
+ONE = {"20261101t120000-00000001": (b'{"n": 1}\n', '"v1"')}
+TWO = {"20261102t120000-00000001": (b'{"n": 2}\n', '"v2"'), "20261103t120000-00000001": (b'{"n": 3}\n', '"v3"')}
+WANTED = {run_id: version for run_id, (_, version) in {**ONE, **TWO}.items()}
+
+
+def test_a_line_that_unpacks_without_end_is_not_read_to_its_end() -> None:
+    head = b'{"schema": 1, "versions": {"a": "b"}}\n'
+    assert unbundled(gzip.compress(head + bytes(9) + b"\n"), {"a": "b"}) == {"a": (bytes(9) + b"\n", "b")}
+    assert unbundled(gzip.compress(head + bytes(LARGEST) + b"\n", 1), {"a": "b"}) == {}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -175,11 +187,15 @@ async def test_of_a_month_that_is_over_the_rest_is_bundled_and_a_handful_is_let_
         gzip.compress(b'{"schema": 2, "versions": {}}\n'),
         gzip.compress(b'{"schema": 1, "versions": []}\n'),
         gzip.compress(b'{"schema": 1, "versions": {"a": "b"}}\n'),
-        gzip.compress(b'{"schema": 1, "versions": {}}\n')[:-9],
+        added(None, ONE)[:-9],
+        added(None, ONE) + added(None, TWO)[:-9],
+        added(None, ONE) + b"garbage",
+        added(None, ONE)[:-5] + b"wrong",
     ],
 )
-def test_what_is_no_bundle_holds_nothing(body: bytes) -> None:
-    assert unbundled(body) == {}
+def test_what_is_no_bundle_holds_nothing_and_is_not_added_to(body: bytes) -> None:
+    assert unbundled(body, {**WANTED, "a": "b"}) == {}
+    assert unbundled(added(body, TWO), WANTED) == TWO
 
 
 async def test_a_bundle_that_is_none_is_passed_by_and_written_anew(s3: Any) -> None:
@@ -216,12 +232,12 @@ async def test_a_broken_record_is_told_of_by_name_beside_a_bundle_too(s3: Any) -
     assert key in str(told[0])
 
 
-class Narrowed(Seen):
-    """The door of somebody who may read the workspace but its bundles."""
+class Refused(Seen):
+    """A door that does not let bundles be read."""
 
     async def call(self, service: str, operation: str, **params: Any) -> Any:
         if operation == "GetObject" and "/bundles/" in params["Key"]:
-            raise failure(Reason.CREDENTIALS, "s3:GetObject: AccessDenied", remedy="Allow it.", public="denied")
+            raise failure(Reason.BUCKET, "s3:GetObject: AccessDenied.")
         return await super().call(service, operation, **params)
 
 
@@ -229,7 +245,7 @@ async def test_who_may_not_read_bundles_reads_the_records(s3: Any) -> None:
     made = [run(n) for n in range(33)]
     await save(*made)
     await serve(Seen())
-    reader = Narrowed()
+    reader = Refused()
     assert await read(reader) == made[::-1]
     assert len(reader.single) == 33
 
@@ -249,23 +265,30 @@ class Overtaken(Door):
 
 async def test_a_bundle_that_somebody_else_has_just_written_stays(s3: Any) -> None:
     await save(*(run(n) for n in range(33)))
-    theirs = bundled({})
+    theirs = added(None, {})
     await serve(Overtaken(s3, theirs))
     assert s3.get_object(Bucket="acme-servo", Key=BUNDLE)["Body"].read() == theirs
 
 
-async def test_the_same_records_give_the_same_bytes_and_come_back() -> None:
-    texts = {f"202611{day:02}t120000-00000001": (f'{{"n": {day}}}\n'.encode(), f'"v{day}"') for day in range(1, 29)}
-    body = bundled(texts)
-    assert bundled(dict(reversed(texts.items()))) == body
-    assert unbundled(body) == texts
-    assert unbundled(bundled({})) == {}
+def test_what_is_added_comes_back_and_the_same_records_give_the_same_bytes() -> None:
+    body = added(added(None, ONE), TWO)
+    assert added(added(None, ONE), dict(reversed(TWO.items()))) == body
+    assert unbundled(body, WANTED) == {**ONE, **TWO}
+    assert unbundled(added(None, {}), WANTED) == {}
 
 
-async def test_a_bundle_has_room_for_the_newest_records() -> None:
-    large = b"x" * (30 << 20) + b"\n"
-    texts = {f"2026110{day}t120000-00000001": (large, "v") for day in range(1, 4)}
-    assert sorted(unbundled(bundled(texts))) == sorted(texts)[1:]
+def test_of_a_record_that_was_added_twice_the_wanted_version_is_held() -> None:
+    (run_id,) = ONE
+    again = {run_id: (b'{"n": 4}\n', '"v4"')}
+    body = added(added(None, ONE), again)
+    assert unbundled(body, {run_id: '"v4"'}) == again
+    assert unbundled(body, {run_id: '"v1"'}) == ONE
+    assert unbundled(body, {run_id: '"v5"'}) == {}
+
+
+def test_a_bundle_that_has_become_too_large_begins_anew() -> None:
+    noise = {"20261101t120000-00000001": (random.Random(7).randbytes(LARGEST).replace(b"\n", b"-") + b"\n", '"v1"')}
+    assert unbundled(added(added(None, noise), TWO), WANTED) == TWO
 
 
 @pytest.mark.parametrize(
