@@ -22,6 +22,10 @@ _LINE = LARGEST
 _SCHEMA = 1
 
 
+class _NoBundle(Exception):
+    """It cannot be read, and is passed by."""
+
+
 def bundle_key(run_id: str) -> str:
     """The bundle of the month in which a run was made (UTC)."""
     return f"bundles/{run_id[:4]}-{run_id[4:6]}.jsonl.gz"
@@ -47,14 +51,14 @@ def unbundled(body: bytes, wanted: Mapping[str, str]) -> dict[str, tuple[bytes, 
     bundle that this version knows."""
     try:
         return {run_id: (text, version) for run_id, version, text in _entries(body) if wanted.get(run_id) == version}
-    except ValueError:
+    except _NoBundle:
         return {}
 
 
 def _whole(body: bytes) -> bool:
     try:
         return all(_entries(body))
-    except ValueError:
+    except _NoBundle:
         return False
 
 
@@ -62,18 +66,18 @@ def _entries(body: bytes) -> Iterator[tuple[str, str, bytes]]:
     """(run id, version, text) of each record, the oldest addition first.
 
     Raises:
-        ValueError: it is no bundle, or one of another schema; what came before is not to be believed.
+        _NoBundle: it is none, or one of another schema; what came before is not to be believed.
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as lines:
             while head := lines.readline(_LINE):
                 about = json.loads(head)
                 if about["schema"] != _SCHEMA:
-                    raise ValueError("another schema")
+                    raise _NoBundle
                 for run_id, version in about["versions"].items():
                     text = lines.readline(_LINE)
                     if not text.endswith(b"\n"):
-                        raise ValueError("a record is missing, or is too long")
+                        raise _NoBundle
                     yield run_id, version, text
-    except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not a bundle: {error}") from error
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _NoBundle from error

@@ -298,7 +298,8 @@ def test_every_member_of_the_model_is_answered_or_known_never_to_be(found: Look,
     silent = {path for path in possible - found.told if not untold_by(path)}
     assert sorted(silent) == []
     assert sorted(prefix for prefix in UNTOLD if prefix in found.told) == [], "these are told after all"
-    assert sorted(UNTOLD - possible) == [], "these are not in the model"
+    younger = {"DescribeStep.Step.AdditionalInfo", "ListSteps.Steps[].AdditionalInfo"}  # than the oldest SDK allowed
+    assert sorted(UNTOLD - possible - younger) == [], "these are not in the model"
 
 
 def test_every_state_and_reason_in_the_code_is_one_of_the_model(model: ServiceModel) -> None:
