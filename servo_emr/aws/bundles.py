@@ -17,6 +17,8 @@ __all__ = ["LARGEST", "added", "bundle_key", "fits", "unbundled"]
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of a bundle, in which a record takes some hundred."""
+_LINE = LARGEST
+"""Bytes of a line that are read: a longer one is not ours, and might unpack to a thousand times what was fetched."""
 _SCHEMA = 1
 
 
@@ -68,12 +70,12 @@ def _entries(body: bytes) -> Iterator[tuple[str, str, bytes]]:
     """
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as lines:
-            while head := lines.readline():
+            while head := lines.readline(_LINE):
                 about = json.loads(head)
                 if about["schema"] != _SCHEMA:
                     raise _NoBundle
                 for run_id, version in about["versions"].items():
-                    text = lines.readline()
+                    text = lines.readline(_LINE)
                     if not text.endswith(b"\n"):
                         raise _NoBundle
                     yield run_id, version, text

@@ -37,8 +37,9 @@ class Standing:
         if self.environment_failures >= ENVIRONMENT_FAILURES:
             return f"{self.environment_failures} runs in a row were ended by the environment"
         if unproductive_spend is not None and self.usd >= unproductive_spend:
+            counted = "1 run" if self.runs == 1 else f"{self.runs} runs in a row"
             return (
-                f"{self.runs} runs in a row cost {self.usd:.4f} USD without a measurement, "
+                f"{counted} cost {self.usd:.4f} USD without a measurement, "
                 f"emr.limits.unproductive_spend is {unproductive_spend:.4f}"
             )
         return None

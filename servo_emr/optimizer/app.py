@@ -25,7 +25,7 @@ from servo_emr.optimizer.search import Objective, Search, Space
 from servo_emr.optimizer.server import Access, make_app
 from servo_emr.optimizer.study import Study, StudyError, new_uid
 
-__all__ = ["LOOPBACK", "Settings", "StudyError", "holding", "run"]
+__all__ = ["LOOPBACK", "Settings", "StudyError", "holding", "run", "until_told"]
 
 LOOPBACK = "127.0.0.1"
 _SQLITE = "sqlite:///"
@@ -98,16 +98,25 @@ def _serve(settings: Settings) -> int:
         access.application = known[0] if len(known) == 1 else None
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     logging.getLogger("servo_emr.optimizer").setLevel(logging.INFO)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises what it has caught once more when it has ended
     listening = socket.socket()
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.host, settings.port))
-        _Serving(settings, listening).run(sockets=[listening])
+        until_told(_Serving(settings, listening), listening)
     finally:
         listening.close()
     return 0
+
+
+def until_told(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT, also one that comes before uvicorn looks out for them."""
+
+    def told(*_: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)  # uvicorn raises what it has caught once more when it has ended
+    server.run(sockets=[listening])
 
 
 class _Serving(uvicorn.Server):

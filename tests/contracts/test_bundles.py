@@ -171,6 +171,12 @@ TWO = {"20261102t120000-00000001": (b'{"n": 2}\n', '"v2"'), "20261103t120000-000
 WANTED = {run_id: version for run_id, (_, version) in {**ONE, **TWO}.items()}
 
 
+def test_a_line_that_unpacks_without_end_is_not_read_to_its_end() -> None:
+    head = b'{"schema": 1, "versions": {"a": "b"}}\n'
+    assert unbundled(gzip.compress(head + bytes(9) + b"\n"), {"a": "b"}) == {"a": (bytes(9) + b"\n", "b")}
+    assert unbundled(gzip.compress(head + bytes(LARGEST) + b"\n", 1), {"a": "b"}) == {}
+
+
 @pytest.mark.parametrize(
     "body",
     [
