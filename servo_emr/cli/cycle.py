@@ -63,6 +63,7 @@ def cycle(
         record = asyncio.run(_cycle(load(path), assignments, ask=not yes))
     else:
         config = _for_emulator(load(path), section(path))
+        _seeded(config, data)
         buckets = _buckets(config)
         with emulator(
             region=config.region, durations=durations or "wall", speed=speed or SPEED, data=data, buckets=buckets
@@ -92,6 +93,18 @@ def _for_emulator(config: EMRConfiguration, emr: dict[str, Any]) -> EMRConfigura
     cluster = {name: value for name, value in emr["cluster"].items() if name not in named}
     replaced: EMRConfiguration = EMRConfiguration.parse_obj({**emr, "cluster": cluster})
     return replaced
+
+
+def _seeded(config: EMRConfiguration, data: list[str]) -> None:
+    """Raises UsageError when a notebook or program is in S3: that of a new emulator holds what it is given alone."""
+    given = tuple(word.partition("=")[0] for word in data)
+    spec = config.to_spec()
+    for uri in (spec.job.notebook, *(step.source or "" for step in spec.steps)):
+        if uri.startswith("s3://") and not uri.startswith(given):
+            raise UsageError(
+                f"{uri} is not in the emulated S3, which is empty: put it there with "
+                f"--data {uri.rpartition('/')[0]}/=FOLDER, or name a local file in servo.yaml"
+            )
 
 
 def _buckets(config: EMRConfiguration) -> list[str]:

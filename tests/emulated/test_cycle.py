@@ -133,6 +133,16 @@ def test_what_is_about_an_emulator_needs_one(emulator: EmulatorProcess, folder: 
     assert done.stderr == f"Error: {words[0]} is about an emulated EMR: it goes with --emulated\n"
 
 
+def test_a_notebook_that_the_emulated_s3_cannot_have_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    write_configuration(tmp_path, {"job.notebook": "s3://acme-notebooks/etl/job.ipynb"})
+    done = command("servo-emr", "cycle", "--emulated", "--data", "s3://acme-data/=.", folder=tmp_path, environment={})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        "Error: s3://acme-notebooks/etl/job.ipynb is not in the emulated S3, which is empty: put it there with "
+        "--data s3://acme-notebooks/etl/=FOLDER, or name a local file in servo.yaml"
+    )
+
+
 def test_durations_that_do_not_exist_are_refused_before_anything_is_started(folder: Path) -> None:
     done = command("servo-emr", "cycle", "--emulated", "--durations", "guess", folder=folder, environment={})
     assert (done.returncode, done.stdout) == (2, "")
