@@ -15,9 +15,12 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import typer
+
+from servo_emr.domain.errors import UsageError
 
 __all__ = [
     "NARROWEST",
@@ -32,6 +35,7 @@ __all__ = [
     "fitted",
     "note",
     "seconds",
+    "unwritable",
     "when",
 ]
 
@@ -57,6 +61,13 @@ def note(text: str) -> None:
     width = columns(err=True)
     # A last line that is empty is meant.
     typer.echo(text if width is None else fitted(text, width) + "\n" * text.endswith("\n"), err=True)
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    """What to say when the file of --output cannot be written."""
+    return UsageError(
+        f"--output {path}: {error.strerror}. Name a file in a folder that is there and may be written to."
+    )
 
 
 def coloured(err: bool = False) -> bool:

@@ -10,7 +10,7 @@ from typing import Optional
 
 import typer
 
-from servo_emr.cli.output import RUN, note
+from servo_emr.cli.output import RUN, note, unwritable
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import Reason, TooLarge, UsageError, failure
@@ -44,7 +44,7 @@ def open_run(
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"--output {path}: {error.strerror}") from error
+        raise unwritable(path, error) from error
     typer.echo(str(path))
     if sys.stdout.isatty():
         webbrowser.open(path.resolve().as_uri())

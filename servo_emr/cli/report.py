@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from servo_emr.cli.output import Output, emit_json, note
+from servo_emr.cli.output import Output, emit_json, note, unwritable
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
 from servo_emr.report.page import NoTemplates, Subject, write
@@ -72,7 +72,7 @@ async def write_report(live: Live, path: Path, recommended: Mapping[str, Any] | 
     except NoTemplates as error:
         raise UsageError(f"this needs jinja2: pip install 'servo-emr[report]' ({error})") from error
     except OSError as error:
-        raise UsageError(f"--output {path}: {error.strerror}") from error
+        raise unwritable(path, error) from error
 
 
 def _told(written: Mapping[str, Any]) -> str:

@@ -59,8 +59,6 @@ def test_what_is_said_without_words_of_its_own_passes_on_what_another_message_sa
         "lifecycle/guards.py: possible",
         "checks/result.py: failed",
         "cli/plan.py: chosen",
-        "cli/page.py: open_run",
-        "cli/report.py: write_report",
         "domain/settings.py: coerce",
         "aws/records.py: _parsed",
         "lifecycle/course.py: _attempted",
