@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -157,7 +158,12 @@ async def _run(connector: EMRConnector, values: Mapping[str, Value]) -> str:
 def _confirm() -> None:
     if not sys.stdin.isatty():
         raise UsageError("this launches a cluster and costs money: say --yes where nobody can be asked")
-    typer.confirm("\nLaunch it?", abort=True, err=True)
+    # asyncio's own handler would end the task at its next await, and there is none while somebody is asked.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        typer.confirm("\nLaunch it?", abort=True, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run_of(error: servo.errors.EventError) -> str:

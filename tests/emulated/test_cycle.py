@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +128,36 @@ def test_without_a_terminal_a_cycle_asks_for_yes_and_launches_nothing(emulator: 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert "--yes" in done.stderr
+    assert len(emulator.calls(operation="RunJobFlow")) == before
+
+
+def test_ctrl_c_at_the_question_ends_it_and_launches_nothing(
+    emulator: EmulatorProcess, account: Account, tmp_path: Path
+) -> None:
+    job_notebook(tmp_path / "job.ipynb")
+    write_configuration(tmp_path)
+    before = len(emulator.calls(operation="RunJobFlow"))
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "servo_emr.cli", "cycle"],
+        cwd=tmp_path,
+        env={**os.environ, **emulator.env},
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while "Launch it?" not in said and (more := process.stdout.read(1)):
+            said += more
+        process.send_signal(signal.SIGINT)
+        said += process.stdout.read()
+    os.close(ours)
+    os.close(terminal)
+    assert process.returncode == 1
+    assert said.endswith("Launch it? [y/N]: Stopped.\n")
     assert len(emulator.calls(operation="RunJobFlow")) == before
 
 
