@@ -150,14 +150,14 @@ def test_ctrl_c_at_the_question_ends_it_and_launches_nothing(
     ) as process:
         assert process.stdout is not None
         said = ""
-        while "Launch it?" not in said and (more := process.stdout.read(1)):
+        while "Launch it? [y/N]" not in said and (more := process.stdout.read(1)):
             said += more
         process.send_signal(signal.SIGINT)
         said += process.stdout.read()
     os.close(ours)
     os.close(terminal)
     assert process.returncode == 1
-    assert said.endswith("Launch it? [y/N]: Stopped.\n")
+    assert said.endswith("Stopped.\n")
     assert len(emulator.calls(operation="RunJobFlow")) == before
 
 
