@@ -150,11 +150,13 @@ def test_ctrl_c_at_the_question_ends_it_and_launches_nothing(
     ) as process:
         assert process.stdout is not None
         said = ""
-        while "Launch it? [y/N]" not in said and (more := process.stdout.read(1)):
-            said += more
-        process.send_signal(signal.SIGINT)
-        said += process.stdout.read()
-    os.close(ours)
+        try:
+            while "Launch it? [y/N]" not in said and (more := process.stdout.read(1)):
+                said += more
+            process.send_signal(signal.SIGINT)
+            said += process.stdout.read()
+        finally:
+            os.close(ours)  # nobody is left to ask, whatever went wrong
     os.close(terminal)
     assert process.returncode == 1
     assert said.endswith("Stopped.\n")
