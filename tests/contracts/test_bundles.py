@@ -6,13 +6,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from servo_emr.aws.bundles import LARGEST, added, fits, unbundled
 from servo_emr.aws.door import Door
@@ -23,27 +20,6 @@ from tests.unit.test_run import RECORD
 
 URI = "s3://acme-servo/nightly"
 BUNDLE = "nightly/bundles/2026-11.jsonl.gz"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    s3.start()
-    host, port = s3.get_host_and_port()
-    yield f"http://{host}:{port}"
-    s3.stop()
-
-
-@pytest.fixture
-def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    client = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
-    client.create_bucket(Bucket="acme-servo")
-    for item in client.list_objects_v2(Bucket="acme-servo").get("Contents", ()):
-        client.delete_object(Bucket="acme-servo", Key=item["Key"])
-    return client
 
 
 class Seen(Door):

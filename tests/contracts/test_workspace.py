@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from servo_emr.aws.door import Door
 from servo_emr.aws.workspace import S3Workspace
@@ -26,35 +24,9 @@ NOON = 1_795_003_200.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    s3.start()
-    host, port = s3.get_host_and_port()
-    yield f"http://{host}:{port}"
-    s3.stop()
-
-
-@pytest.fixture
-def endpoint(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    return server
-
-
-@pytest.fixture(scope="module")
 def door() -> Door:
     """One for all tests, since its clients take a while to make; it makes them when they are first used."""
     return Door("us-east-1")
-
-
-@pytest.fixture
-def s3(endpoint: str) -> Any:
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    client.create_bucket(Bucket="acme-servo")
-    for item in client.list_objects_v2(Bucket="acme-servo").get("Contents", ()):
-        client.delete_object(Bucket="acme-servo", Key=item["Key"])
-    return client
 
 
 @pytest.fixture(params=["s3", "s3 without a prefix", "memory"])
