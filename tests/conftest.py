@@ -48,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     isolate(os.environ, Path(config.stash[SCRATCH].name))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are numbered, not spelt: a gzip header holds the second, and each worker must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; `--no-loadscope-reorder` lets it stay so among workers."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

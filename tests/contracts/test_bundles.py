@@ -156,17 +156,17 @@ def test_a_line_that_unpacks_without_end_is_not_read_to_its_end() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"{}",
-        gzip.compress(b""),
-        gzip.compress(b"[]\n"),
-        gzip.compress(b'{"schema": 2, "versions": {}}\n'),
-        gzip.compress(b'{"schema": 1, "versions": []}\n'),
-        gzip.compress(b'{"schema": 1, "versions": {"a": "b"}}\n'),
-        added(None, ONE)[:-9],
-        added(None, ONE) + added(None, TWO)[:-9],
-        added(None, ONE) + b"garbage",
-        added(None, ONE)[:-5] + b"wrong",
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{}", id="no gzip"),
+        pytest.param(gzip.compress(b""), id="an empty member"),
+        pytest.param(gzip.compress(b"[]\n"), id="a head that is a list"),
+        pytest.param(gzip.compress(b'{"schema": 2, "versions": {}}\n'), id="another schema"),
+        pytest.param(gzip.compress(b'{"schema": 1, "versions": []}\n'), id="versions that are a list"),
+        pytest.param(gzip.compress(b'{"schema": 1, "versions": {"a": "b"}}\n'), id="a version without its record"),
+        pytest.param(added(None, ONE)[:-9], id="cut short"),
+        pytest.param(added(None, ONE) + added(None, TWO)[:-9], id="a second member cut short"),
+        pytest.param(added(None, ONE) + b"garbage", id="garbage behind"),
+        pytest.param(added(None, ONE)[:-5] + b"wrong", id="a wrong checksum"),
     ],
 )
 def test_what_is_no_bundle_holds_nothing_and_is_not_added_to(body: bytes) -> None:
