@@ -32,10 +32,10 @@ def dollars(record: RunRecord) -> dict[str, float]:
     them. Empty for a run without a bill or without known phases."""
     cost, spans = record.cost or {}, _spans(record)
     lives = _lives(record)
-    if not cost.get("instances") or not spans or len(lives) < len(cost["instances"]):
+    if not cost.get("instances") or not spans or lives is None:
         return {}
     found = {
-        phase: math.fsum(rate * _overlap(life, span) for life, rate in lives for span in parts)
+        phase: math.fsum(rate * _overlap(life, span) for life, rate in lives.items() for span in parts)
         for phase, parts in spans.items()
     }
     rest = float(cost["billed_usd"]) - record.earlier_usd - math.fsum(found.values())
@@ -81,15 +81,17 @@ def _union(spans: Sequence[_Span]) -> list[_Span]:
     return merged
 
 
-def _lives(record: RunRecord) -> list[tuple[_Span, float]]:
-    """((creation, end of what is billed), USD per second) of each billed instance of which the record knows both."""
+def _lives(record: RunRecord) -> dict[_Span, float] | None:
+    """(creation, end of what is billed) -> USD per second of all instances billed for just that time: nodes of a group
+    mostly come and go together. None unless the record knows both of each."""
     created = {row["instance_id"]: row["timeline"]["created"] for row in record.details.get("instances", ())}
-    found = []
+    found: dict[_Span, float] = {}
     for item in (record.cost or {}).get("instances", ()):
-        at = created.get(item["instance_id"])
-        if at is not None and item["seconds"] > 0:
-            usd = item["ec2_usd"] + item["fee_usd"] + item["ebs_usd"]
-            found.append(((at, at + item["seconds"]), usd / item["seconds"]))
+        at, lasted = created.get(item["instance_id"]), item["seconds"]
+        if at is None or lasted <= 0:
+            return None
+        rate = (item["ec2_usd"] + item["fee_usd"] + item["ebs_usd"]) / lasted
+        found[at, at + lasted] = found.get((at, at + lasted), 0.0) + rate
     return found
 
 

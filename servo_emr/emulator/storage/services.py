@@ -12,6 +12,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from servo_emr.emulator.storage.stand_in import stand_in_for_openapi
+from servo_emr.emulator.storage.times import write_times_quickly
 
 __all__ = ["MotoServices"]
 
@@ -22,6 +23,7 @@ class MotoServices(DomainDispatcherApplication):
     def __init__(self) -> None:
         super().__init__(create_backend_app)
         stand_in_for_openapi()  # before somebody asks for CloudFormation
+        write_times_quickly()
         self._named = functools.lru_cache(maxsize=256)(super().get_backend_for_host)
 
     def get_backend_for_host(self, host: str | None) -> Any:
