@@ -39,12 +39,14 @@ began = time.perf_counter()
 from pathlib import Path
 from servo_emr.aws.door import Door
 from servo_emr.aws.workspace import S3Workspace
-from servo_emr.report.page import Subject, write
+from servo_emr.report.page import Subject, prepare, write
 loaded = time.perf_counter()
 workspace = S3Workspace(Door("us-east-1"), sys.argv[1])
 async def read():
     return [record async for record in workspace.records()]
-records = asyncio.run(read())
+async def both():
+    return await asyncio.gather(read(), asyncio.to_thread(prepare))
+records, _ = asyncio.run(both())
 there = time.perf_counter()
 told = write(Path(sys.argv[2]), Subject(records, sys.argv[1], time.time(), emulated=workspace.emulated))
 print(json.dumps({

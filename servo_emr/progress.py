@@ -24,8 +24,8 @@ def line(progress: Progress) -> str:
 def left(progress: Progress) -> str:
     """What is expected to be left, and by what; empty where nothing is expected: before the launch, after the end."""
     if progress.overdue:
-        which = "it was first guessed" if progress.basis == "first guess" else "any like run"
-        return f"this phase takes longer than {which}"
+        like = progress.basis.endswith(("like run", "like runs"))
+        return f"this phase takes longer than {'any like run' if like else 'was expected'}"
     if progress.remaining_s is None:
         return ""
     return f"about {_rounded(progress.remaining_s)} left ({progress.basis})"

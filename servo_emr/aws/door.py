@@ -7,6 +7,8 @@ Credentials, profile and endpoints follow the SDK's own rules; none is read, kep
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import email.utils
 import enum
 import functools
 import threading
@@ -267,11 +269,12 @@ def _models(data_path: str | None) -> Any:
 
 def moment(value: Any) -> datetime:
     """A time of an answer. The SDK's own parser tries every form there is, which took a third of a long listing."""
-    if isinstance(value, str) and value.endswith("Z"):
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            pass
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            if value.endswith("Z"):
+                return datetime.fromisoformat(value)
+            if value.endswith(" GMT"):
+                return email.utils.parsedate_to_datetime(value)
     parsed: datetime = botocore.utils.parse_timestamp(value)
     return parsed
 

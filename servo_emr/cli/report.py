@@ -13,7 +13,8 @@ import typer
 from servo_emr.cli.output import Output, emit_json, note, unwritable
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.domain.errors import RunError, ServoEmrError, UsageError
-from servo_emr.report.page import NoTemplates, Subject, write
+from servo_emr.domain.run import RunRecord
+from servo_emr.report.page import NoTemplates, Subject, prepare, write
 from servo_emr.report.words import counted, lasted, usd
 from servo_emr.wiring import Live, assemble
 
@@ -54,9 +55,16 @@ async def write_report(live: Live, path: Path, recommended: Mapping[str, Any] | 
         RunError: the workspace cannot be read.
     """
     unreadable: list[RunError] = []
-    records = [record async for record in live.workspace.records(unreadable=unreadable.append)]
-    for error in unreadable:
-        note(f"Left out: {error}")
+
+    async def read() -> list[RunRecord]:
+        return [record async for record in live.workspace.records(unreadable=unreadable.append)]
+
+    try:
+        records, _ = await asyncio.gather(read(), asyncio.to_thread(prepare))
+    except NoTemplates as error:
+        raise UsageError(f"this needs jinja2: pip install 'servo-emr[report]' ({error})") from error
+    for left_out in unreadable:
+        note(f"Left out: {left_out}")
     if not records:
         raise ServoEmrError(
             f"There is no run in {live.workspace.uri} to report. `servo-emr cycle` measures the job once."
@@ -68,12 +76,10 @@ async def write_report(live: Live, path: Path, recommended: Mapping[str, Any] | 
         configured=live.space.configured,
         recommended=recommended,
         emulated=live.workspace.emulated,
-        unreadable=[error.message for error in unreadable],
+        unreadable=[left_out.message for left_out in unreadable],
     )
     try:
         return write(path, subject)
-    except NoTemplates as error:
-        raise UsageError(f"this needs jinja2: pip install 'servo-emr[report]' ({error})") from error
     except OSError as error:
         raise unwritable(path, error) from error
 

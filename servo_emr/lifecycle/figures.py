@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from servo_emr.domain.errors import Reason, RunError, failure
+from servo_emr.domain.errors import Reason, RunError, Verdict, failure
 from servo_emr.domain.intervals import measured_seconds, union_seconds
 from servo_emr.domain.money import Cost
 from servo_emr.domain.run import InstanceRow, JobEvidence, Observation, RunRecord, Usage, is_spot
@@ -28,6 +28,7 @@ __all__ = [
     "phases",
     "realised",
     "repeat_seconds",
+    "succeeded",
 ]
 
 PROVISIONING_S = 420.0
@@ -200,10 +201,14 @@ def like_runs(spec: RunSpec, history: Iterable[RunRecord]) -> list[RunRecord]:
     nodes = [[str(group.role), group.inst_type, group.count] for group in spec.groups]
     return [
         record
-        for record in itertools.islice(history, _HISTORY)
-        if record.verdict == "succeeded"
-        and [[g["role"], g["inst_type"], g["count"]] for g in record.spec.get("groups", [])] == nodes
+        for record in succeeded(history)
+        if [[g["role"], g["inst_type"], g["count"]] for g in record.spec.get("groups", [])] == nodes
     ]
+
+
+def succeeded(history: Iterable[RunRecord]) -> list[RunRecord]:
+    """The newest runs that succeeded."""
+    return [record for record in itertools.islice(history, _HISTORY) if record.verdict is Verdict.SUCCEEDED]
 
 
 def _has(record: RunRecord, phases: Iterable[str]) -> bool:

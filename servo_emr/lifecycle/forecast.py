@@ -1,5 +1,8 @@
 """How long a run still takes, by what like runs took; a first guess where there were none, and said to be one. Pure.
 
+How long a cluster takes to begin and to end hangs little on its nodes: without like runs all others tell that, and the
+job alone is guessed.
+
 What remains of a phase is the median of those like runs whose phase was longer than this one's so far: a run that is
 late is not expected to end at once. One that is longer than all of them is overdue, and no time is promised.
 """
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 
 from servo_emr.domain.run import TEARDOWN_S, RunRecord, RunState
 from servo_emr.domain.spec import RunSpec
-from servo_emr.lifecycle.figures import PROVISIONING_S, like_runs
+from servo_emr.lifecycle.figures import PROVISIONING_S, like_runs, succeeded
 
 __all__ = ["Forecast", "forecast"]
 
@@ -21,10 +24,12 @@ __all__ = ["Forecast", "forecast"]
 class Forecast:
     """What is expected of a run: seconds from the launch to the first step, of the whole job, and of the end.
 
-    The lists hold what like runs took, empty without any; the guesses serve then.
+    The lists hold what like runs took, or without any what others did but for the job; the guesses serve where they
+    are empty. `runs` counts the like ones, `others` those that serve in their place.
     """
 
     runs: int
+    others: int
     provisioning: Sequence[float]
     job: Sequence[float]
     teardown: Sequence[float]
@@ -35,9 +40,11 @@ class Forecast:
     @property
     def basis(self) -> str:
         """What it is drawn from, in a few words."""
-        if not self.runs:
-            return "first guess"
-        return "by 1 like run" if self.runs == 1 else f"by {self.runs} like runs"
+        if self.runs:
+            return "by 1 like run" if self.runs == 1 else f"by {self.runs} like runs"
+        if self.others:
+            return f"job first guessed, the rest by {self.others} other run{'' if self.others == 1 else 's'}"
+        return "first guess"
 
     @property
     def provisioning_s(self) -> float:
@@ -67,13 +74,17 @@ class Forecast:
 
 def forecast(spec: RunSpec, history: Iterable[RunRecord]) -> Forecast:
     """What the runs before, newest first, let expect of a run of `spec`."""
-    like = like_runs(spec, history)
-    launches = [record.phases for record in like if {"provisioning_time", "bootstrap_time"} <= set(record.phases)]
+    newest = list(history)
+    like = like_runs(spec, newest)
+    others = [] if like else succeeded(newest)
+    clusters = [record.phases for record in like or others]
+    launches = [phases for phases in clusters if {"provisioning_time", "bootstrap_time"} <= set(phases)]
     return Forecast(
         runs=len(like),
+        others=len(others),
         provisioning=[phases["provisioning_time"] + phases["bootstrap_time"] for phases in launches],
         job=[_steps_took(spec, record.phases) for record in like if "duration" in record.phases],
-        teardown=[record.phases["teardown_time"] for record in like if "teardown_time" in record.phases],
+        teardown=[phases["teardown_time"] for phases in clusters if "teardown_time" in phases],
         guessed_provisioning=PROVISIONING_S,
         guessed_job=spec.job.repeats * spec.job.expected_s + spec.job.beside_s,
     )

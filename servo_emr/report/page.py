@@ -7,6 +7,7 @@ element, a script puts it there as text, and the page's own policy lets no other
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -29,7 +30,7 @@ from servo_emr.report.runs import Choice, Kind, Run, runs_of
 from servo_emr.report.tables import compared, phase_totals, runs_table
 from servo_emr.report.words import counted, lasted, moment, percent, usd
 
-__all__ = ["NoTemplates", "Subject", "render", "summary", "write"]
+__all__ = ["NoTemplates", "Subject", "prepare", "render", "summary", "write"]
 
 _TOLD = 4000
 """Characters of a failure that the page holds; `servo-emr show RUN` has the whole."""
@@ -131,21 +132,10 @@ def render(subject: Subject, found: Findings) -> str:
     Raises:
         NoTemplates: the `report` extra is not installed.
     """
-    try:
-        import jinja2
-    except ModuleNotFoundError as error:
-        raise NoTemplates(str(error)) from error
     drawn = {chart.name: chart for chart in _charts(found) if chart is not None}
     specs = {name: chart.spec for name, chart in drawn.items()}
-    assets = files("servo_emr.report") / "assets"
-    scripts = [(assets / name).read_text(encoding="utf-8") for name in ("page.js", "vega.js")]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals["quoted"] = shlex.quote  # a line that is there to be copied into a shell
-    environment.globals |= {"usd": usd, "lasted": lasted, "counted": counted, "percent": percent, "moment": moment}
-    markup = environment.from_string((assets / "page.html.j2").read_text(encoding="utf-8"))
-    return markup.render(
+    given = _given()
+    rendered: str = given.markup.render(
         subject=subject,
         found=found,
         kinds=Kind,
@@ -156,11 +146,52 @@ def render(subject: Subject, found: Findings) -> str:
         totals=phase_totals(found),
         table=runs_table(found.runs),
         basis=_basis(subject, found),
-        notice=(assets / "NOTICE.md").read_text(encoding="utf-8"),
-        style=(assets / "page.css").read_text(encoding="utf-8"),
+        notice=given.notice,
+        style=given.style,
+        scripts=given.scripts,
+        policy=given.policy,
+        data=_embedded({"config": charts.CONFIG, "charts": specs, **_details(subject, found)}),
+    )
+    return rendered
+
+
+def prepare() -> None:
+    """Makes what every report has and no record is needed for, so that it can be done while records are waited for.
+
+    Raises:
+        NoTemplates: the `report` extra is not installed.
+    """
+    _given()
+
+
+@dataclass(frozen=True)
+class _Given:
+    markup: Any
+    notice: str
+    style: str
+    scripts: Sequence[str]
+    policy: str
+
+
+@functools.cache
+def _given() -> _Given:
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise NoTemplates(str(error)) from error
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["quoted"] = shlex.quote  # a line that is there to be copied into a shell
+    environment.globals |= {"usd": usd, "lasted": lasted, "counted": counted, "percent": percent, "moment": moment}
+    text = {path.name: path.read_text(encoding="utf-8") for path in (files("servo_emr.report") / "assets").iterdir()}
+    scripts = (text["page.js"], text["vega.js"])
+    return _Given(
+        markup=environment.from_string(text["page.html.j2"]),
+        notice=text["NOTICE.md"],
+        style=text["page.css"],
         scripts=scripts,
         policy=f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src 'unsafe-inline'",
-        data=_embedded({"config": charts.CONFIG, "charts": specs, **_details(subject, found)}),
     )
 
 

@@ -33,7 +33,7 @@ def test_a_time_is_the_one_that_the_sdk_reads(written: Any) -> None:
     assert moment(written).utcoffset() == botocore.utils.parse_timestamp(written).utcoffset()
 
 
-@pytest.mark.parametrize("written", ["no time", "no timeZ", "2026-13-18T12:00:00Z"])
+@pytest.mark.parametrize("written", ["no time", "no timeZ", "no time GMT", "2026-13-18T12:00:00Z"])
 def test_what_is_no_time_is_refused_as_the_sdk_refuses_it(written: str) -> None:
     with pytest.raises(ValueError, match="Invalid timestamp"):
         moment(written)

@@ -52,10 +52,28 @@ def test_like_runs_replace_every_guess() -> None:
     assert expected.remaining(RunState.RUNNING, 0.0) == (200.0 + 50.0, False)
 
 
-def test_runs_on_other_nodes_and_failed_ones_are_not_like() -> None:
+def elsewhere(record: RunRecord) -> RunRecord:
+    """The same on other nodes."""
     other = replace(SPEC, groups=tuple(replace(g, inst_type="c5.xlarge") for g in SPEC.groups))
+    return replace(record, spec=plain(other))
+
+
+def test_runs_on_other_nodes_tell_of_launch_and_end_and_nothing_of_the_job() -> None:
     failed = replace(past(5.0), verdict=Verdict.JOB)
-    assert forecast(SPEC, [replace(past(5.0), spec=plain(other)), failed]).runs == 0
+    expected = forecast(SPEC, [elsewhere(past(5.0, launch=300.0)), failed, elsewhere(past(7.0, launch=500.0))])
+    assert (expected.runs, expected.basis) == (0, "job first guessed, the rest by 2 other runs")
+    assert expected.remaining(RunState.PROVISIONING, 20.0) == (400.0 - 20.0 + JOB_S + 50.0, False)
+    assert expected.remaining(RunState.RUNNING, 100.0) == (JOB_S - 100.0 + 50.0, False)
+
+
+def test_like_runs_alone_are_gone_by_where_there_are_some() -> None:
+    expected = forecast(SPEC, [elsewhere(past(5.0, launch=3000.0)), past(100.0)])
+    assert expected.basis == "by 1 like run"
+    assert expected.remaining(RunState.PROVISIONING, 0.0) == (400.0 + 100.0 + 50.0, False)
+
+
+def test_failed_runs_tell_nothing() -> None:
+    assert forecast(SPEC, [replace(past(5.0), verdict=Verdict.JOB)]) == forecast(SPEC, [])
 
 
 def test_a_run_that_is_late_is_expected_to_end_as_those_that_were_as_late_did() -> None:
@@ -112,7 +130,8 @@ def test_what_was_expected_by_now_and_is_not_there_is_overdue() -> None:
     late = AT.later(1000.0 + 1600.0)
     assert (late.remaining_s, late.overdue, late.percent) == (None, True, AT.percent)
     assert left(late) == "this phase takes longer than any like run"
-    assert left(replace(late, basis="first guess")) == "this phase takes longer than it was first guessed"
+    for basis in ("first guess", "job first guessed, the rest by 1 other run"):
+        assert left(replace(late, basis=basis)) == "this phase takes longer than was expected"
 
 
 def test_before_the_launch_and_after_the_end_nothing_is_expected() -> None:
