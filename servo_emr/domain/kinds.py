@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 __all__ = ["check_kinds"]
 
 _KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "float": (int, float), "bool": bool, "Mapping": Mapping}
+_ABSENT = object()
 
 
 def check_kinds(cls: Any, values: Mapping[str, Any]) -> None:
@@ -18,10 +20,20 @@ def check_kinds(cls: Any, values: Mapping[str, Any]) -> None:
     Raises:
         TypeError: the first field whose value is of another kind.
     """
+    for name, annotation, kind, optional in _checked(cls):
+        value = values.get(name, _ABSENT)
+        if value is _ABSENT or isinstance(value, kind) or (value is None and optional):
+            continue
+        raise TypeError(f"{name} is {type(value).__name__}, not {annotation}")
+
+
+@functools.cache
+def _checked(cls: Any) -> tuple[tuple[str, str, type | tuple[type, ...], bool], ...]:
+    """(name, annotation, kind, whether it may be None) of each field that is looked at."""
+    found = []
     for known in fields(cls):
         annotation = str(known.type)
         kind = _KINDS.get(annotation.removesuffix(" | None").partition("[")[0])
-        value = values.get(known.name)
-        absent = known.name not in values or (value is None and annotation.endswith("| None"))
-        if kind is not None and not absent and not isinstance(value, kind):
-            raise TypeError(f"{known.name} is {type(value).__name__}, not {annotation}")
+        if kind is not None:
+            found.append((known.name, annotation, kind, annotation.endswith("| None")))
+    return tuple(found)

@@ -187,7 +187,9 @@ def _sound(value: Value) -> Value:
     """The value as JSON and UTF-8 have it: texts of a notebook may hold half a character, a figure may be none."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "replace").decode()
+    return value
 
 
 def _when(at: float | None) -> str | None:
