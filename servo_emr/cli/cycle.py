@@ -123,7 +123,7 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
     if (wrong := refusal(checks)) is not None:
         raise _refused(wrong)
     planned = await planned_of(live, staged, values)
-    note(plan_page(planned, columns(err=True), coloured(err=True)))
+    typer.echo(plan_page(planned, columns(err=True), coloured(err=True)), err=True)  # it fits; note counts colours too
     if planned.appraisal.refusal is not None:
         raise _refused(planned.appraisal.refusal)
     if ask:

@@ -94,6 +94,7 @@ def test_nothing_is_wider_than_the_terminal(cli: Forked, run_id: str, words: tup
 def test_a_run_is_shown_live_phase_by_phase_and_then_its_page(live: tuple[Path, str]) -> None:
     _, shown = live
     assert too_wide(shown, 80) == []
+    assert re.search(r"^\x1b\[32m  \+ roles .*\(nodes\)\x1b\[0m$", shown, re.MULTILINE), "a colour takes no room"
     text = uncoded(shown)
     phases = [RunState(found).order for found in re.findall(r"\[(\w+)\]", text)]
     assert phases == sorted(phases)  # which of them a look falls into is chance
