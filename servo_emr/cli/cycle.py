@@ -103,7 +103,7 @@ def _seeded(config: EMRConfiguration, data: list[str]) -> None:
     for uri in (spec.job.notebook, *(step.source or "" for step in spec.steps)):
         if uri.startswith("s3://") and not uri.startswith(given):
             raise UsageError(
-                f"{uri} is not in the emulated S3, which is empty: put it there with "
+                f"{uri} is not in the emulated S3, which holds only what --data puts there: add "
                 f"--data {uri.rpartition('/')[0]}/=FOLDER, or name a local file in servo.yaml"
             )
 
