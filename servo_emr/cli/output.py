@@ -79,7 +79,11 @@ def coloured(err: bool = False) -> bool:
 def columns(err: bool = False) -> int | None:
     """The width of the terminal that standard output (or error) is; None where it is none."""
     stream = sys.stderr if err else sys.stdout
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    # shutil asks standard output, which may be a file while standard error is the terminal.
+    own = 0 if os.environ.get("COLUMNS") else os.get_terminal_size(stream.fileno()).columns
+    return own or shutil.get_terminal_size().columns
 
 
 NARROWEST = 30

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from servo_emr.cli.output import fitted
+from servo_emr.cli.output import columns, fitted
 from servo_emr.cli.tables import table
 from servo_emr.domain.run import RunState
 from tests.support.emulator import EmulatorProcess
@@ -180,6 +185,18 @@ def test_in_a_pipe_watched_runs_are_a_line_each_and_ctrl_c_ends_it_well(
     rest, err = process.communicate(timeout=PATIENCE)
     assert line.startswith(f"{run_id}  m5.xlarge + 2 x m5.xlarge  verified  job/no-result  ")
     assert (process.returncode, rest, err) == (0, "", "")
+
+
+def test_the_width_is_that_of_the_stream_that_is_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 133, 0, 0))
+    with os.fdopen(ours, "wb"), os.fdopen(theirs, "w") as terminal, open(os.devnull, "w") as nowhere:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        assert (columns(err=True), columns()) == (133, None)
+        monkeypatch.setenv("COLUMNS", "70")
+        assert (columns(err=True), columns()) == (70, None)
 
 
 def test_a_wrapped_text_stands_under_its_column_and_breaks_no_word() -> None:
