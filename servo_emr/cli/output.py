@@ -95,7 +95,7 @@ _GAP = 2
 def fitted(text: str, width: int | None) -> str:
     """`text` in lines of at most `width` characters; what a line is continued with stands under its second column.
 
-    Words are left whole, since links and commands are there to be copied.
+    Words are left whole, and lines that are commands, since links and commands are there to be copied.
     """
     if width is None:
         return text
@@ -110,7 +110,7 @@ def fitted(text: str, width: int | None) -> str:
             indent = len(line) - len(line.lstrip())
         lines += (
             [line]
-            if len(line) <= width
+            if len(line) <= width or line.startswith("$ ")
             else textwrap.wrap(
                 line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
             )

@@ -210,5 +210,6 @@ def test_a_wrapped_text_stands_under_its_column_and_breaks_no_word() -> None:
         "      seven eight",
     ]
     assert fitted("as it is", None) == "as it is"
+    assert fitted("$ servo-emr optimizer --port 0", 20) == "$ servo-emr optimizer --port 0"
     rows = [{"A": "x", "B": "some words that go on and on and on"}]
     assert table(rows, 34, "B").splitlines() == ["A  B", "x  some words that go on and on", "   and on"]
