@@ -237,7 +237,7 @@ class EMRConnector(servo.BaseConnector):
         self._stopping = True
         if self._operation is not None:
             self._operation.cancel()
-        self._warn("stopping: the run's cluster is being ended; interrupt it again to leave at once")
+        self._warn("stopping: the run's cluster is being ended; interrupt again to leave at once")
 
     def _by_hand(self) -> str:
         return "" if self._operation is None else self.live.measure.by_hand()

@@ -103,7 +103,7 @@ def _seeded(config: EMRConfiguration, data: list[str]) -> None:
     for uri in (spec.job.notebook, *(step.source or "" for step in spec.steps)):
         if uri.startswith("s3://") and not uri.startswith(given):
             raise UsageError(
-                f"{uri} is not in the emulated S3, which is empty: put it there with "
+                f"{uri} is not in the emulated S3, which holds only what --data puts there: add "
                 f"--data {uri.rpartition('/')[0]}/=FOLDER, or name a local file in servo.yaml"
             )
 
@@ -123,7 +123,7 @@ async def _cycle(config: EMRConfiguration, assignments: list[str], ask: bool) ->
     if (wrong := refusal(checks)) is not None:
         raise _refused(wrong)
     planned = await planned_of(live, staged, values)
-    note(plan_page(planned, columns(err=True), coloured(err=True)))
+    typer.echo(plan_page(planned, columns(err=True), coloured(err=True)), err=True)  # it fits; note counts colours too
     if planned.appraisal.refusal is not None:
         raise _refused(planned.appraisal.refusal)
     if ask:

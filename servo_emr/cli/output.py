@@ -79,7 +79,11 @@ def coloured(err: bool = False) -> bool:
 def columns(err: bool = False) -> int | None:
     """The width of the terminal that standard output (or error) is; None where it is none."""
     stream = sys.stderr if err else sys.stdout
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    # shutil asks standard output, which may be a file while standard error is the terminal.
+    own = 0 if os.environ.get("COLUMNS") else os.get_terminal_size(stream.fileno()).columns
+    return own or shutil.get_terminal_size().columns
 
 
 NARROWEST = 30
@@ -91,7 +95,7 @@ _GAP = 2
 def fitted(text: str, width: int | None) -> str:
     """`text` in lines of at most `width` characters; what a line is continued with stands under its second column.
 
-    Words are left whole, since links and commands are there to be copied.
+    Words are left whole, and lines that are commands, since links and commands are there to be copied.
     """
     if width is None:
         return text
@@ -106,7 +110,7 @@ def fitted(text: str, width: int | None) -> str:
             indent = len(line) - len(line.lstrip())
         lines += (
             [line]
-            if len(line) <= width
+            if len(line) <= width or line.startswith("$ ")
             else textwrap.wrap(
                 line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
             )

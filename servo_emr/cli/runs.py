@@ -26,7 +26,7 @@ from servo_emr.report.nodes import cluster
 from servo_emr.report.table import rows, to_csv
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["Listing", "listing", "resume", "row", "runs"]
+__all__ = ["Listing", "left_out", "listing", "resume", "row", "runs"]
 
 DROPPED = ("CLUSTER", "WHEN (UTC)", "STATE", "DURATION")
 """What a narrow terminal does without, in this order: the run's id tells when it began."""
@@ -123,8 +123,8 @@ def _listed(live: Live, found: _Found, which: Chosen) -> tuple[str, list[str]]:
     notes = []
     if any(one["USD"].startswith("~") for one in shown):
         notes.append("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
-    if left_out := [name for name in shown[0] if name not in text]:
-        notes.append(f"No room for {', '.join(left_out)}: a wider terminal, `servo-emr show RUN` or -o csv has them.")
+    if missing := left_out(shown, text):
+        notes.append(f"No room for {', '.join(missing)}: a wider terminal, `servo-emr show RUN` or -o csv has them.")
     return text, notes
 
 
@@ -132,6 +132,11 @@ def listing(shown: Sequence[Mapping[str, str]], width: int | None, styles: Mappi
     """Rows of runs as a table that fits: less is shown, then the nodes take several lines."""
     words = [len(word) for one in shown for word in one["NODES"].split()]
     return table(shown, width, "NODES", DROPPED, styles, least=max(_NODES, *words))
+
+
+def left_out(shown: Sequence[Mapping[str, str]], text: str) -> list[str]:
+    """The columns that a listing does without although a run has something in them: facts name no empty ones."""
+    return [name for name in shown[0] if name not in text and any(one[name] for one in shown)]
 
 
 async def _found(live: Live, which: Chosen) -> _Found:

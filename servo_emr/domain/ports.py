@@ -205,6 +205,9 @@ class Workspace(Protocol):
         """Puts records that had to be read one by one where the next reader finds them together, once they are many.
 
         Only a servo does it: whoever just looks writes nothing.
+
+        Raises:
+            RunError: they cannot be put there; each is where it was.
         """
         ...
 

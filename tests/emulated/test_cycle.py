@@ -175,8 +175,8 @@ def test_a_notebook_that_the_emulated_s3_cannot_have_is_refused_before_anything_
     done = command("servo-emr", "cycle", "--emulated", "--data", "s3://acme-data/=.", folder=tmp_path, environment={})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == (
-        "Error: s3://acme-notebooks/etl/job.ipynb is not in the emulated S3, which is empty: put it there with "
-        "--data s3://acme-notebooks/etl/=FOLDER, or name a local file in servo.yaml"
+        "Error: s3://acme-notebooks/etl/job.ipynb is not in the emulated S3, which holds only what --data puts there: "
+        "add --data s3://acme-notebooks/etl/=FOLDER, or name a local file in servo.yaml"
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from servo_emr.cli.output import fitted
+from servo_emr.cli.output import columns, fitted
 from servo_emr.cli.tables import table
 from servo_emr.domain.run import RunState
 from tests.support.emulator import EmulatorProcess
@@ -94,6 +99,7 @@ def test_nothing_is_wider_than_the_terminal(cli: Forked, run_id: str, words: tup
 def test_a_run_is_shown_live_phase_by_phase_and_then_its_page(live: tuple[Path, str]) -> None:
     _, shown = live
     assert too_wide(shown, 80) == []
+    assert re.search(r"^\x1b\[32m  \+ roles .*\(nodes\)\x1b\[0m$", shown, re.MULTILINE), "a colour takes no room"
     text = uncoded(shown)
     phases = [RunState(found).order for found in re.findall(r"\[(\w+)\]", text)]
     assert phases == sorted(phases)  # which of them a look falls into is chance
@@ -181,6 +187,18 @@ def test_in_a_pipe_watched_runs_are_a_line_each_and_ctrl_c_ends_it_well(
     assert (process.returncode, rest, err) == (0, "", "")
 
 
+def test_the_width_is_that_of_the_stream_that_is_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 133, 0, 0))
+    with os.fdopen(ours, "wb"), os.fdopen(theirs, "w") as terminal, open(os.devnull, "w") as nowhere:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        assert (columns(err=True), columns()) == (133, None)
+        monkeypatch.setenv("COLUMNS", "70")
+        assert (columns(err=True), columns()) == (70, None)
+
+
 def test_a_wrapped_text_stands_under_its_column_and_breaks_no_word() -> None:
     assert fitted(f"  Notebook        {LONG} (it is not there)", 80).splitlines() == [
         "  Notebook",
@@ -192,5 +210,6 @@ def test_a_wrapped_text_stands_under_its_column_and_breaks_no_word() -> None:
         "      seven eight",
     ]
     assert fitted("as it is", None) == "as it is"
+    assert fitted("$ servo-emr optimizer --port 0", 20) == "$ servo-emr optimizer --port 0"
     rows = [{"A": "x", "B": "some words that go on and on and on"}]
     assert table(rows, 34, "B").splitlines() == ["A  B", "x  some words that go on and on", "   and on"]

@@ -9,7 +9,7 @@ import pytest
 
 from servo_emr.cli.chosen import Sort, chosen_by
 from servo_emr.cli.output import fitted
-from servo_emr.cli.runs import listing, row
+from servo_emr.cli.runs import left_out, listing, row
 from servo_emr.cli.show import page
 from servo_emr.cli.tables import table
 from servo_emr.cli.timeline import Span, drawing, spans
@@ -158,6 +158,15 @@ def test_a_life_is_made_of_what_is_known_of_it() -> None:
 def test_where_the_clocks_of_servo_and_service_differ_nothing_is_drawn_between_them() -> None:
     ahead = replace(LIFE, created_at=LIFE.created_at - 7200, ended_at=LIFE.created_at - 6240)
     assert [span.name for span in spans(ahead)] == [span.name for span in spans(LIFE)[1:-1]]
+
+
+def test_what_a_narrow_list_leaves_out_is_named_and_a_column_without_a_value_is_not_missed() -> None:
+    shown = [{**row(one, NOW), "CLUSTER": ""} for one in ENDED]
+    assert left_out(shown, listing(shown, 80, {})) == ["WHEN (UTC)", "STATE", "DURATION"]
+    assert left_out(shown, listing(shown, 40, {})) == []
+    shown[0]["CLUSTER"] = "j-1"
+    assert left_out(shown, listing(shown, 80, {})) == ["WHEN (UTC)", "STATE", "DURATION", "CLUSTER"]
+    assert left_out(shown, listing(shown, 40, {})) == left_out(shown, listing(shown, None, {})) == []
 
 
 def test_evidence_is_wrapped_as_text_and_its_rules_are_shortened() -> None:
