@@ -24,9 +24,10 @@ DOCUMENT = 16 * 1024 * 1024
 _AT_ONCE, _ON_A_THREAD = 8, 8
 """Records are read on so many threads at the same time, so many one after another on each."""
 _REMEMBERED = 8 << 20
-"""Bytes of records that are kept in memory, so that a listing fetches only what has changed since the one before."""
+"""Bytes of records that are kept in memory, so that a listing fetches only what has changed since the one before; and
+of those that wait to be bundled."""
 _ASKED_FOR, _WRITTEN_FOR = 8, 32
-"""For so many records of a month its bundle is read first; when so many were read one by one it is written anew."""
+"""For so many records of a month its bundle is read first; when so many were read one by one they are added to it."""
 
 _Text = tuple[bytes, str]
 _Answer = _Text | RunError | TooLarge | None
@@ -43,6 +44,7 @@ class Records:
         self._objects = objects
         self._remembered = Remembered(_REMEMBERED)
         self._single: dict[str, dict[str, _Text]] = {}  # by their bundle's key: what it lacked, final records only
+        self._waiting = 0  # bytes of them
 
     async def one(self, run_id: str) -> tuple[RunRecord, str] | None:
         """A record with its version, or None."""
@@ -119,8 +121,16 @@ class Records:
             return error
         self._remembered.add(key, *answer)
         if single and record.settled and fits(answer[0]):
-            self._single.setdefault(bundle_key(run_id), {})[run_id] = answer
+            self._wait(run_id, answer)
         return record
+
+    def _wait(self, run_id: str, text: _Text) -> None:
+        """Keeps a record for the bundle that lacks it, while there is room: who only reads never writes one."""
+        lacking = self._single.setdefault(bundle_key(run_id), {})
+        size = len(text[0]) - len(lacking.get(run_id, (b"",))[0])
+        if self._waiting + size <= _REMEMBERED:
+            lacking[run_id] = text
+            self._waiting += size
 
     def _parsed(self, run_id: str, text: bytes, version: str) -> RunRecord:
         key = f"{self._objects.uri}/{record_key(run_id)}"
@@ -140,18 +150,29 @@ class Records:
         latest = max(self._single, default="")
         for key in sorted(self._single):
             enough = _WRITTEN_FOR if key == latest else _ASKED_FOR  # of a month that is over, whatever is worth it
-            if len(self._single[key]) >= enough:
-                await self._add(key, self._single.pop(key))
-            elif key != latest:
-                del self._single[key]
+            if key == latest and len(self._single[key]) < enough:
+                continue
+            texts = self._single.pop(key)
+            self._waiting -= sum(len(text) for text, _ in texts.values())
+            if len(texts) >= enough:
+                await self._add(key, texts)
 
     async def _add(self, key: str, texts: dict[str, _Text]) -> None:
         body, version = None, None
         with contextlib.suppress(TooLarge):  # none of ours: it stays, since it is not seen which version it has
             body, version = await self._objects.get(key, LARGEST) or (None, None)
-        with contextlib.suppress(Refusal):  # somebody else has just written it
-            further = await asyncio.to_thread(added, body, texts)
-            await self._objects.replace(key, further, version, "application/gzip")
+        further = await asyncio.to_thread(_further, body, texts)
+        if further is not None:
+            with contextlib.suppress(Refusal):  # somebody else has just written it
+                await self._objects.replace(key, further, version, "application/gzip")
+
+
+def _further(body: bytes | None, texts: Mapping[str, _Text]) -> bytes | None:
+    """A bundle with what it lacks of some records; None when it lacks nothing, as after a time in which it could not be
+    read."""
+    held = {} if body is None else unbundled(body, {run_id: version for run_id, (_, version) in texts.items()})
+    lacking = {run_id: text for run_id, text in texts.items() if run_id not in held}
+    return added(body, lacking) if lacking else None
 
 
 def record_key(run_id: str) -> str:

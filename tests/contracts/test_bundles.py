@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -211,8 +212,10 @@ async def test_a_broken_record_is_told_of_by_name_beside_a_bundle_too(s3: Any) -
 class Refused(Seen):
     """A door that does not let bundles be read."""
 
+    refuses = True
+
     async def call(self, service: str, operation: str, **params: Any) -> Any:
-        if operation == "GetObject" and "/bundles/" in params["Key"]:
+        if self.refuses and operation == "GetObject" and "/bundles/" in params["Key"]:
             raise failure(Reason.BUCKET, "s3:GetObject: AccessDenied.")
         return await super().call(service, operation, **params)
 
@@ -224,6 +227,49 @@ async def test_who_may_not_read_bundles_reads_the_records(s3: Any) -> None:
     reader = Refused()
     assert await read(reader) == made[::-1]
     assert len(reader.single) == 33
+
+
+async def test_what_a_bundle_holds_is_not_added_again_after_a_time_in_which_it_could_not_be_read(s3: Any) -> None:
+    made = [run(n) for n in range(33)]
+    await save(*made)
+    await serve(Seen())
+    shut = Refused()
+    workspace = S3Workspace(shut, URI)
+    assert len([one async for one in workspace.records()]) == 33
+    shut.refuses = False
+    await workspace.bundle()
+    assert (len(shut.single), shut.put) == (33, [])
+
+
+async def test_who_asks_for_the_last_days_finds_them_in_the_month_s_bundle(s3: Any) -> None:
+    old = [replace(run(n), run_id=f"20261109t120000-{n:08}") for n in range(33)]
+    made = [run(n) for n in range(33)]
+    await save(*old, *made)
+    await serve(Seen())
+    reader = Seen()
+    since = datetime(2026, 11, 18, tzinfo=UTC).timestamp()
+    assert [one async for one in S3Workspace(reader, URI).records(since)] == made[::-1]
+    assert (reader.got, reader.single) == ([BUNDLE], [])
+
+
+async def test_an_object_too_large_for_a_bundle_is_passed_by_and_stays(s3: Any) -> None:
+    await save(*(run(n) for n in range(33)))
+    s3.put_object(Bucket="acme-servo", Key=BUNDLE, Body=bytes(LARGEST + 1))
+    servo, reader = Seen(), Seen()
+    await serve(servo)
+    assert len(await read(reader)) == 33
+    assert (len(servo.single), len(reader.single)) == (33, 33)
+    assert s3.head_object(Bucket="acme-servo", Key=BUNDLE)["ContentLength"] == LARGEST + 1
+
+
+async def test_what_waits_to_be_bundled_is_no_more_than_eight_megabytes(s3: Any) -> None:
+    versions = await save(*(run(n, warnings=("w" * 200_000,)) for n in range(50)))
+    await serve(Seen())
+    held = unbundled(s3.get_object(Bucket="acme-servo", Key=BUNDLE)["Body"].read(), versions)
+    assert len(held) == (8 << 20) // len(held[run(49).run_id][0])
+    reader = Seen()
+    assert len(await read(reader)) == 50
+    assert len(reader.single) == 50 - len(held)
 
 
 class Overtaken(Door):
