@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Optional, Union
 
 import typer
 
+from servo_emr.cli.output import note
 from servo_emr.cli.serving import LOOPBACK, listen_address, port_number, time_s
 from servo_emr.emulator.prices.table import load_prices
 from servo_emr.emulator.settings import Data, Settings
@@ -151,5 +152,5 @@ def _at_least_zero(option: str, value: float) -> float:
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
-    typer.echo(f"servo-emr emulator: {message}", err=True)
+    note(f"servo-emr emulator: {message}")
     raise typer.Exit(status)

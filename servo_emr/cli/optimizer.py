@@ -13,6 +13,7 @@ import typer
 import yaml
 
 from servo_emr.cli.create_cluster import command_for
+from servo_emr.cli.output import note
 from servo_emr.cli.serving import LOOPBACK, listen_address, port_number, time_s
 from servo_emr.cli.settings_file import file_of
 
@@ -80,17 +81,15 @@ def _access(
     if token is None and not ipaddress.IPv4Address(address).is_loopback:
         _fail(f"--host {address}: needs a token: set OPSANI_TOKEN, --token-file, or optimizer.token in servo.yaml")
     if token is None:
-        typer.echo(
+        note(
             "No token was given (OPSANI_TOKEN, --token-file, servo.yaml): the first servo's is taken, for as long as "
-            "this process lives. Anybody on this machine may be first.",
-            err=True,
+            "this process lives. Anybody on this machine may be first."
         )
     for name, served in (("id", application), ("token", token)):
         if own.get(name) not in (None, served):
-            typer.echo(
+            note(
                 f"{own['path']}: optimizer.{name} is not what is served here. It beats the environment in a servo that "
-                "reads this file, which is then refused: take `optimizer:` out of it, or say the same there.",
-                err=True,
+                "reads this file, which is then refused: take `optimizer:` out of it, or say the same there."
             )
     return {"token": token, "application": application}
 
@@ -193,5 +192,5 @@ def _positive(option: str, value: float) -> float:
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
-    typer.echo(f"servo-emr optimizer: {message}", err=True)
+    note(f"servo-emr optimizer: {message}")
     raise typer.Exit(status)

@@ -89,7 +89,7 @@ def price_rows(quote: Quote) -> list[dict[str, Any]]:
             "USD": f"EC2 {rate.ec2:g}, EMR fee {rate.fee:g} an hour",
             "FROM": rate.ec2_source
             if rate.ec2_source == rate.fee_source
-            else f"EC2 {rate.ec2_source}; EMR fee {rate.fee_source}",
+            else f"EC2: {rate.ec2_source}; EMR fee: {rate.fee_source}",
         }
         for rate in quote.rates.values()
     ]

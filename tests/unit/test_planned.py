@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from servo_emr.checks.result import Checked, Outcome
+from servo_emr.cli.check import show_checks
 from servo_emr.cli.planned import Planned, limits, plan_page, summary
 from servo_emr.domain.cluster import Fleet, FleetType, Market
+from servo_emr.domain.errors import Reason
 from servo_emr.domain.money import Estimate, Quote
-from servo_emr.domain.ports import Preflight
+from servo_emr.domain.ports import Finding, Preflight
 from servo_emr.domain.spec import LimitSpec, NodeGroup, RunSpec
 from servo_emr.lifecycle.stage import Appraisal
 from tests.support.samples import SPACE, SPEC, WORKSPACE
@@ -68,3 +73,28 @@ def test_a_ceiling_that_differs_in_its_last_digits_alone_is_no_other_rate() -> N
 
 def test_a_cluster_without_applications_is_told_so() -> None:
     assert "with no application, in" in " ".join(plan_page(planned(*SPEC.groups, applications=()), 80).split())
+
+
+def test_a_finding_is_a_sentence_before_its_remedy_is_said() -> None:
+    page = planned(*SPEC.groups)
+    findings = (
+        Finding(Reason.QUOTA, "the quota is 4", True, "Ask for more."),
+        Finding(Reason.QUOTA, "It may be less.", False, "Look there."),
+        Finding(Reason.QUOTA, "nothing helps", False),
+    )
+    preflight = replace(page.appraisal.preflight, findings=findings)
+    found = replace(page, appraisal=replace(page.appraisal, preflight=preflight))
+    text = " ".join(plan_page(found, None).split())
+    assert "Cannot run: the quota is 4. Ask for more." in text
+    assert "Mind: It may be less. Look there." in text
+    assert "Mind: nothing helps" in text
+    assert "helps." not in text
+
+
+def test_what_helps_several_checks_is_said_at_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [Checked(name, Outcome.FAILED, f"{name} was not asked.", "Log in.") for name in ("identity", "bucket")]
+    show_checks([Checked("servo.yaml", Outcome.OK, "It is read."), *failed])
+    told = capsys.readouterr().err
+    assert told.startswith("1 of 3 checks are in order.")
+    assert told.count("Log in.") == 1
+    assert told.index("identity") < told.index("Log in.") < told.index("bucket")

@@ -149,8 +149,8 @@
   json.addEventListener("click", () => save("runs.json", "application/json", JSON.stringify(data.rows.map((row) => Object.fromEntries(row.map((value, index) => [data.columns[index], value]))), null, 1)));
   csv.hidden = json.hidden = false;
 
-  // The charts, one after another, each when there is nothing else to do: the page can be used meanwhile. Expressions are interpreted, not compiled:
-  // the page's policy allows no evaluation of text.
+  // The charts, one after another, each when there is nothing else to do: the page can be used meanwhile. Expressions
+  // are interpreted, not compiled: the page's policy allows no evaluation of text.
   const idle = () => new Promise((resolve) => window.requestIdleCallback ? requestIdleCallback(resolve, { timeout: 1000 }) : setTimeout(resolve));
   async function draw() {
     for (const [name, spec] of Object.entries(data.charts)) {
