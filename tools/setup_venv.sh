@@ -61,13 +61,18 @@ progress() {
             if (size + 0 >= 10) { printf "set-up: downloading %s MB: %s\n", size, $2; fflush() } }'
 }
 
+fetch() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+        --constraint "$root/constraints.txt" --editable "$root[$extras]" | progress
+}
+
 install() {
     local packages started=$SECONDS
     packages=$(awk '/==/ { n++ } END { print n + 0 }' "$root/constraints.txt")
     rm -f "$stamp"
     say "installing servo-emr[$extras] and what it needs, $packages packages pinned in constraints.txt (some minutes, once)"
-    if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
-        --constraint "$root/constraints.txt" --editable "$root[$extras]" | progress; then
+    # An index that answers badly for a moment looks to pip like packages without versions, and it does not ask again.
+    if ! fetch && { say "pip could not install them; trying once more"; ! fetch; }; then
         fail "pip could not install the packages; its reason is above. Once that is settled, the same command starts over."
     fi
     wanted >"$stamp"
