@@ -120,6 +120,15 @@ async def test_the_last_are_counted_among_those_that_are_meant() -> None:
     assert unreadable == []
 
 
+async def test_without_a_number_none_is_left_out() -> None:
+    workspace = MemoryWorkspace()
+    for one in ENDED:
+        await workspace.save(one, None)
+    unreadable: list[RunError] = []
+    found = await chosen_by(None, [], None, [], Sort.WHEN, False, NOW).of(workspace, unreadable.append)
+    assert [one.run_id for one in found] == [one.run_id for one in ENDED]
+
+
 def test_a_run_under_way_shows_what_it_has_cost_so_far_and_marks_it() -> None:
     under_way = replace(ENDED[0], launched_at=NOW - 3600.0, usd_per_hour=1.5)
     assert row(under_way, NOW)["USD"] == "~1.5000"
