@@ -23,8 +23,14 @@ HEADING = "## Every message, in its own words"
 USAGE, LOG, SAID = "wrong usage or configuration", "in the log, and as warnings", "by a command, beside what it shows"
 WRONG = "what a message says of a value that is wrong"
 SEVERAL = "for several of the reasons"
-_CLOSED = ("emulator", "optimizer", "cluster")
-"""Packages with messages of their own; what runs on the cluster says it by result.json."""
+_CLOSED = ("emulator", "cluster")
+"""Packages with messages of their own: the emulator says what AWS would, what runs on the cluster says it by
+result.json."""
+_READERS = {
+    f"emulator/{name}.py"
+    for name in ("prices/quotas", "prices/spot_prices", "prices/table", "world/durations", "world/replay")
+}
+"""What in the emulator reads what a person gives it; docs/faults.md has the documents of faults."""
 _LOGGED = {"_warn", "warn"}
 _TOLD = {"note", "say", "echo"}
 _KEPT = {"notes": SAID, "warnings": LOG, "mind": LOG}
@@ -86,7 +92,7 @@ def collect(package: Path = PACKAGE) -> list[Message]:
     errors = error_names(package)
     found: list[Message] = []
     for path in sorted(package.rglob("*.py")):
-        if set(_CLOSED) & set(path.relative_to(package).parts):
+        if _closed(path.relative_to(package)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         module = _Module(tree, {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)})
@@ -97,6 +103,10 @@ def collect(package: Path = PACKAGE) -> list[Message]:
     return sorted(set(found))
 
 
+def _closed(path: Path) -> bool:
+    return bool(set(_CLOSED) & set(path.parts)) and path.as_posix() not in _READERS
+
+
 def _messages(
     call: ast.Call, module: _Module, errors: set[str], reasons: dict[str, str], wrong: str
 ) -> Iterator[Message]:
@@ -104,7 +114,7 @@ def _messages(
     if name in errors:
         heading = USAGE if name == "UsageError" else _heading(call, reasons)
         texts = _texts(_argument(call, 1 if name == "failure" else 0, "message"), module)
-    elif name in ("ValueError", "_fail", "fail"):
+    elif name in ("ValueError", "StudyError", "_fail", "fail"):
         heading = wrong if name == "ValueError" else USAGE
         texts = _texts(_argument(call, 0, "message"), module)
     elif name in _CHECKS:
@@ -131,7 +141,7 @@ def unread(package: Path = PACKAGE) -> list[str]:
     found = []
     errors = error_names(package)
     for path in sorted(package.rglob("*.py")):
-        if set(_CLOSED) & set(path.relative_to(package).parts):
+        if _closed(path.relative_to(package)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         module = _Module(tree, {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)})
