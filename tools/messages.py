@@ -26,10 +26,7 @@ SEVERAL = "for several of the reasons"
 _CLOSED = ("emulator", "cluster")
 """Packages with messages of their own: the emulator says what AWS would, what runs on the cluster says it by
 result.json."""
-_READERS = {
-    f"emulator/{name}.py"
-    for name in ("prices/quotas", "prices/spot_prices", "prices/table", "world/durations", "world/replay")
-}
+_READERS = {"quotas.py", "spot_prices.py", "table.py", "durations.py", "replay.py"}
 """What in the emulator reads what a person gives it; docs/faults.md has the documents of faults."""
 _LOGGED = {"_warn", "warn"}
 _TOLD = {"note", "say", "echo"}
@@ -104,7 +101,7 @@ def collect(package: Path = PACKAGE) -> list[Message]:
 
 
 def _closed(path: Path) -> bool:
-    return bool(set(_CLOSED) & set(path.parts)) and path.as_posix() not in _READERS
+    return bool(set(_CLOSED) & set(path.parts)) and path.name not in _READERS
 
 
 def _messages(
@@ -127,9 +124,7 @@ def _messages(
         heading, texts = kept, _texts(call.args[0], module)
     else:
         return
-    remedies = _texts(
-        _argument(call, 3 if name in ("Finding", "failed") else 2 if name == "warned" else 99, "remedy"), module
-    )
+    remedies = _texts(_argument(call, _ADVICE.get(name, _NOWHERE), "remedy"), module)
     advice = " Or: ".join(remedy for remedy in remedies if _says(remedy))
     for text in texts:
         if _says(text):
