@@ -100,7 +100,6 @@ def _head(record: RunRecord) -> dict[str, Any]:
         "Repeats": ", ".join(seconds(value) for value in repeats),
         "Recovered": "another process saw it through" if record.recovered else None,
         "Emulated": "an emulator answered in AWS's place: no figure is AWS's" if record.emulated else None,
-        "Notebook SHA-256": record.notebook_sha256,
     }
 
 
@@ -115,6 +114,7 @@ def _ran(record: RunRecord) -> dict[str, Any]:
         "Release": f"{release}{' with ' * bool(applications)}{applications}",
         "Region": record.spec.get("region"),
         "Notebook": job.get("notebook"),
+        "SHA-256": record.notebook_sha256,
         "Parameters": ", ".join(f"{name}={_shown(value)}" for name, value in parameters.items()),
     }
 

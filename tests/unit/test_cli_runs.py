@@ -262,7 +262,8 @@ def test_a_style_colours_a_value_and_says_nothing_that_the_value_does_not() -> N
 
 def test_the_page_says_what_was_run_and_on_what_and_does_without_what_an_older_record_lacks() -> None:
     job = {**plain(SPEC)["job"], "notebook": "s3://bucket/etl.ipynb", "parameters": '{"share":0.1,"out":"{run_id}"}'}
-    text = page(replace(LIFE, spec={**plain(SPEC), "job": job, "region": "eu-west-1"}), 80)
+    text = page(replace(LIFE, spec={**plain(SPEC), "job": job, "region": "eu-west-1"}, notebook_sha256="c" * 64), 80)
+    assert max(map(len, text.splitlines())) <= 80
     told = dict(line.split(maxsplit=1) for line in text.partition("\n\n")[0].splitlines())
     assert told["Nodes"]
     assert told["Release"].startswith("emr-")
