@@ -79,8 +79,8 @@ class EMRConfiguration(servo.BaseConfiguration):
             # Elsewhere braces are anybody's own: Hadoop's ${user.name} is none of ours.
             if reference.partition(".")[0] in components:
                 near = difflib.get_close_matches(reference, known, 1)
-                hint = f": did you mean {{{near[0]}}}?" if near else ""
-                raise ValueError(f"cluster -> configurations: {{{reference}}} refers to nothing{hint}")
+                meant = f": did you mean {{{near[0]}}}?" if near else ""
+                raise ValueError(f"cluster -> configurations: {{{reference}}} refers to nothing{meant}")
         return values
 
     @pydantic.root_validator(skip_on_failure=True)

@@ -23,10 +23,15 @@ HEADING = "## Every message, in its own words"
 USAGE, LOG, SAID = "wrong usage or configuration", "in the log, and as warnings", "by a command, beside what it shows"
 WRONG = "what a message says of a value that is wrong"
 SEVERAL = "for several of the reasons"
-_CLOSED = ("emulator", "optimizer", "cluster")
-"""Packages with messages of their own; what runs on the cluster says it by result.json."""
+_CLOSED = ("emulator", "cluster")
+"""Packages with messages of their own: the emulator says what AWS would, what runs on the cluster says it by
+result.json."""
+_READERS = {"quotas.py", "spot_prices.py", "table.py", "durations.py", "replay.py"}
+"""What in the emulator reads what a person gives it; docs/faults.md has the documents of faults."""
 _LOGGED = {"_warn", "warn"}
 _TOLD = {"note", "say", "echo"}
+_KEPT = {"notes": SAID, "warnings": LOG, "mind": LOG}
+"""Lists whose lines are told later, by somebody who reads them from there: where what is appended to one is shown."""
 _YAML = ("sections.py", "config.py")
 """Where a ValueError becomes a line about servo.yaml."""
 _CHECKS = {"Finding": 1, "failed": 2, "warned": 1, "Checked": 2}
@@ -84,7 +89,7 @@ def collect(package: Path = PACKAGE) -> list[Message]:
     errors = error_names(package)
     found: list[Message] = []
     for path in sorted(package.rglob("*.py")):
-        if set(_CLOSED) & set(path.relative_to(package).parts):
+        if _closed(path.relative_to(package)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         module = _Module(tree, {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)})
@@ -95,6 +100,10 @@ def collect(package: Path = PACKAGE) -> list[Message]:
     return sorted(set(found))
 
 
+def _closed(path: Path) -> bool:
+    return bool(set(_CLOSED) & set(path.parts)) and path.name not in _READERS
+
+
 def _messages(
     call: ast.Call, module: _Module, errors: set[str], reasons: dict[str, str], wrong: str
 ) -> Iterator[Message]:
@@ -102,7 +111,7 @@ def _messages(
     if name in errors:
         heading = USAGE if name == "UsageError" else _heading(call, reasons)
         texts = _texts(_argument(call, 1 if name == "failure" else 0, "message"), module)
-    elif name in ("ValueError", "_fail", "fail"):
+    elif name in ("ValueError", "StudyError", "_fail", "fail"):
         heading = wrong if name == "ValueError" else USAGE
         texts = _texts(_argument(call, 0, "message"), module)
     elif name in _CHECKS:
@@ -111,11 +120,11 @@ def _messages(
     elif name in _LOGGED | _TOLD:
         heading = LOG if name in _LOGGED else SAID
         texts = _texts(_argument(call, 0, "text"), module)
+    elif (kept := _list_of(call)) is not None:
+        heading, texts = kept, _texts(call.args[0], module)
     else:
         return
-    remedies = _texts(
-        _argument(call, 3 if name in ("Finding", "failed") else 2 if name == "warned" else 99, "remedy"), module
-    )
+    remedies = _texts(_argument(call, _ADVICE.get(name, _NOWHERE), "remedy"), module)
     advice = " Or: ".join(remedy for remedy in remedies if _says(remedy))
     for text in texts:
         if _says(text):
@@ -127,7 +136,7 @@ def unread(package: Path = PACKAGE) -> list[str]:
     found = []
     errors = error_names(package)
     for path in sorted(package.rglob("*.py")):
-        if set(_CLOSED) & set(path.relative_to(package).parts):
+        if _closed(path.relative_to(package)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         module = _Module(tree, {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)})
@@ -146,6 +155,14 @@ def _called(call: ast.Call) -> str:
     return (
         function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
     )
+
+
+def _list_of(call: ast.Call) -> str | None:
+    """Where a line is shown that is appended to a list of lines."""
+    function = call.func
+    if not isinstance(function, ast.Attribute) or function.attr != "append" or not isinstance(function.value, ast.Name):
+        return None
+    return _KEPT.get(function.value.id)
 
 
 def _says(text: str) -> bool:
@@ -200,11 +217,22 @@ def _texts(node: ast.expr | None, module: _Module, seen: frozenset[str] = frozen
         return _unique(text for value in node.values for text in _texts(value, module, seen))
     if isinstance(node, ast.Name) and node.id not in seen and len(seen) < _DEPTH:
         return _named(node, module, seen | {node.id})
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in seen:
+        deeper = seen | {node.func.id}
+        if len(seen) < _DEPTH and (said := _returned(node.func.id, module)):
+            return _unique(text for value in said for text in _texts(value, module, deeper))
     if (table := _table(node)) is not None:
         dictionaries = [value for value in _assigned(table, module.tree, top=True) if isinstance(value, ast.Dict)]
         values = [value for dictionary in dictionaries for value in dictionary.values]
         return _unique(text for value in values for text in _texts(value, module, seen)) or [_ELSEWHERE]
     return [_ELSEWHERE]
+
+
+def _returned(name: str, module: _Module) -> list[ast.expr]:
+    """What a function of the module may return."""
+    function = next((n for n in module.tree.body if isinstance(n, ast.FunctionDef) and n.name == name), None)
+    returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)] if function is not None else []
+    return [one.value for one in returns if one.value is not None]
 
 
 def _table(node: ast.expr) -> str | None:
@@ -221,7 +249,7 @@ def _named(node: ast.Name, module: _Module, seen: frozenset[str]) -> list[str]:
     function = module.function(node)
     scope: ast.AST = module.tree if function is None else function
     assigned = _assigned(node.id, scope) or (_assigned(node.id, module.tree, top=True) if function else [])
-    if assigned:
+    if assigned := assigned or _imported(node.id, module):
         return _unique(text for value in assigned for text in _texts(value, module, seen))
     if function is None:
         return [_ELSEWHERE]
@@ -233,6 +261,16 @@ def _named(node: ast.Name, module: _Module, seen: frozenset[str]) -> list[str]:
     bound = 1 if parameters and parameters[0].arg in ("self", "cls") else 0
     given = [_argument(call, positions.get(node.id, _NOWHERE) - bound, node.id) for call in module.calls(function.name)]
     return _unique(text for value in given if value is not None for text in _texts(value, module, seen)) or [_ELSEWHERE]
+
+
+def _imported(name: str, module: _Module) -> list[ast.expr]:
+    """What a constant of another module of ours is."""
+    for node in module.tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("servo_emr."):
+            path = PACKAGE.parent.joinpath(*str(node.module).split(".")).with_suffix(".py")
+            if name.isupper() and any(alias.name == name for alias in node.names) and path.is_file():
+                return _assigned(name, ast.parse(path.read_text(encoding="utf-8")), top=True)
+    return []
 
 
 def _assigned(name: str, scope: ast.AST, top: bool = False) -> list[ast.expr]:
@@ -280,7 +318,8 @@ def part(messages: Sequence[Message], order: Sequence[str]) -> str:
         of_heading = [message for message in messages if message.heading == heading]
         if of_heading:
             lines += ["", f"### {heading}", ""]
-            lines += [f"- {_line(m.text)}{f' -> {_line(m.remedy)}' if m.remedy else ''}" for m in of_heading]
+            # Some differ in their blanks alone.
+            lines += _unique(f"- {_line(m.text)}{f' -> {_line(m.remedy)}' if m.remedy else ''}" for m in of_heading)
     return "\n".join(lines) + "\n"
 
 

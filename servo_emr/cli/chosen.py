@@ -29,9 +29,10 @@ class Sort(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A choice of runs. since: seconds since the epoch; words: verdicts, reasons or UNFINISHED; settings by name."""
+    """A choice of runs. last: None for all; since: seconds since the epoch; words: verdicts, reasons or UNFINISHED;
+    settings by name."""
 
-    last: int
+    last: int | None
     words: frozenset[str]
     since: float | None
     settings: dict[str, str]
@@ -49,7 +50,7 @@ class Chosen:
         async for record in workspace.records(since=self.since, unreadable=unreadable):
             if self.means(record):
                 records.append(record)
-            if len(records) >= self.last:
+            if len(records) == self.last:
                 break
         return self.sorted(records)
 
@@ -84,7 +85,7 @@ _KEYS: dict[Sort, Callable[[RunRecord], float | None]] = {Sort.DURATION: _durati
 
 
 def chosen_by(
-    last: int,
+    last: int | None,
     words: Sequence[str],
     since: str | None,
     assignments: Sequence[str],

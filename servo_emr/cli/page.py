@@ -10,7 +10,7 @@ from typing import Optional
 
 import typer
 
-from servo_emr.cli.output import RUN, note, unwritable
+from servo_emr.cli.output import RUN, Output, emit_json, note, unwritable
 from servo_emr.cli.settings_file import file_of, load
 from servo_emr.cli.show import record_of
 from servo_emr.domain.errors import Reason, TooLarge, UsageError, failure
@@ -29,6 +29,9 @@ def open_run(
     run: str = RUN,
     repeat: int = typer.Option(1, "--repeat", min=1, help="Which of the run's repeats."),
     output: Optional[Path] = typer.Option(None, "--output", help="The file to write; default: RUN.html."),
+    form: Output = typer.Option(
+        Output.TEXT, "-o", help="text for people, json: one document on standard output, with the file's name in it."
+    ),
 ) -> None:
     """Write the executed notebook as one HTML file, and show it in the browser when you are at a terminal."""
     live = assemble(load(file_of(context.obj)), note)
@@ -45,6 +48,9 @@ def open_run(
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise unwritable(path, error) from error
+    if form is Output.JSON:
+        emit_json({"run_id": run, "repeat": repeat, "file": str(path), "bytes": path.stat().st_size})
+        return
     typer.echo(str(path))
     if sys.stdout.isatty():
         webbrowser.open(path.resolve().as_uri())

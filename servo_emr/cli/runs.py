@@ -26,7 +26,7 @@ from servo_emr.report.nodes import cluster
 from servo_emr.report.table import rows, to_csv
 from servo_emr.wiring import Live, assemble
 
-__all__ = ["Listing", "left_out", "listing", "resume", "row", "runs"]
+__all__ = ["LISTED", "Listing", "left_out", "listing", "resume", "row", "runs"]
 
 DROPPED = ("CLUSTER", "WHEN (UTC)", "STATE", "DURATION")
 """What a narrow terminal does without, in this order: the run's id tells when it began."""
@@ -35,6 +35,10 @@ DROPPED = ("CLUSTER", "WHEN (UTC)", "STATE", "DURATION")
 _NODES = 12
 """Columns that the nodes may be wrapped into, if no type is longer, before a list of runs becomes facts: what the
 longest reason leaves of 80."""
+
+
+LISTED = 50
+"""How many runs are listed for people where no number is asked for; what is read by a program is whole."""
 
 
 class Listing(enum.StrEnum):
@@ -47,7 +51,7 @@ class Listing(enum.StrEnum):
 
 @dataclass(frozen=True)
 class _Found:
-    """The chosen records, newest first or as sorted, and why nothing is launched while the breaker is open."""
+    """The chosen records, newest first or as sorted, and why the breaker is open; None: it is closed."""
 
     records: Sequence[RunRecord]
     breaker: str | None
@@ -72,7 +76,9 @@ def row(record: RunRecord, now: float) -> dict[str, str]:
 
 def runs(
     context: typer.Context,
-    last: int = typer.Option(50, "-n", "--last", "--limit", min=1, help="At most so many, the newest."),
+    last: Optional[int] = typer.Option(
+        None, "-n", "--last", "--limit", min=1, help=f"At most so many, the newest; default: {LISTED}; json, csv: all."
+    ),
     verdict: list[str] = typer.Option(
         [], "--verdict", metavar="WORD", help="Only with this verdict or reason, or `unfinished`; may be repeated."
     ),
@@ -88,6 +94,8 @@ def runs(
 ) -> None:
     """List the runs of the workspace, newest first."""
     live = assemble(load(file_of(context.obj)), note)
+    if last is None and output is Listing.TEXT:
+        last = LISTED
     which = chosen_by(last, verdict, since, assignments, sort, reverse, live.clock.now())
     if watch:
         if output is not Listing.TEXT:
@@ -97,7 +105,7 @@ def runs(
         return
     found = asyncio.run(_found(live, which))
     if found.breaker is not None:
-        note(found.breaker)
+        note(_open(found.breaker))
     if output is Listing.JSON:
         emit_json([record.to_json() for record in found.records])
     elif output is Listing.CSV:
@@ -121,6 +129,8 @@ def _listed(live: Live, found: _Found, which: Chosen) -> tuple[str, list[str]]:
         styles = {"OUTCOME": {name: "green" if name == Reason.SUCCESS else "red" for name in reasons}}
     text = listing(shown, columns(), styles)
     notes = []
+    if len(shown) == which.last == LISTED:
+        notes.append(f"At most {LISTED} are listed, the newest: -n 1000 lists more, -o csv and -o json have all.")
     if any(one["USD"].startswith("~") for one in shown):
         notes.append("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
     if missing := left_out(shown, text):
@@ -150,7 +160,11 @@ async def _found(live: Live, which: Chosen) -> _Found:
     past = await read_past(live.workspace, live.clock.now())
     standing = breaker.standing(past, await breaker.resumed_at(live.workspace))
     why = standing.open_because(live.config.limits.unproductive_spend)
-    return _Found(records, None if why is None else f"The breaker is open: {why}. `servo-emr resume` closes it.")
+    return _Found(records, why)
+
+
+def _open(why: str) -> str:
+    return f"The breaker is open: {why}. `servo-emr resume` closes it."
 
 
 async def _watch(live: Live, which: Chosen, every: float) -> None:
@@ -168,7 +182,8 @@ async def _watch(live: Live, which: Chosen, every: float) -> None:
             found = await _found(live, which)
             text, notes = _listed(live, found, which)
             size = shutil.get_terminal_size()
-            said = [*notes, f"{when(live.clock.now())} UTC; Ctrl-C ends this.", found.breaker or ""]
+            standing = "" if found.breaker is None else _open(found.breaker)
+            said = [*notes, f"{when(live.clock.now())} UTC; Ctrl-C ends this.", standing]
             below = ["", *fitted("\n".join(said).rstrip(), size.columns).splitlines()]
             lines = [*text.splitlines()[: max(2, size.lines - len(below) - 1)], *below]
             screen.update(Text.from_ansi("\n".join(lines).rstrip(), no_wrap=True), refresh=True)

@@ -18,6 +18,7 @@ from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import is_run_id
 from servo_emr.failure_block import console_of, failure_of, visible
 from servo_emr.lifecycle.guards import spent
+from servo_emr.report.nodes import cluster
 from servo_emr.wiring import Live, assemble
 
 __all__ = ["page", "record_of", "show"]
@@ -92,13 +93,29 @@ def _head(record: RunRecord) -> dict[str, Any]:
         "When (UTC)": f"{when(record.created_at)} to {when(record.ended_at)}",
         "Outcome": f"{record.reason or 'not yet'} ({record.state})",
         "Settings": ", ".join(f"{name}={value}" for name, value in record.settings.items()),
+        **_ran(record),
         "Cluster": record.cluster_id,
         "Console": console_of(record),
         "Nodes were": record.details.get("realised"),
         "Repeats": ", ".join(seconds(value) for value in repeats),
         "Recovered": "another process saw it through" if record.recovered else None,
         "Emulated": "an emulator answered in AWS's place: no figure is AWS's" if record.emulated else None,
-        "Notebook SHA-256": record.notebook_sha256,
+    }
+
+
+def _ran(record: RunRecord) -> dict[str, Any]:
+    """What was run, and on what."""
+    asked: Mapping[str, Any] = record.spec.get("cluster", {})
+    job: Mapping[str, Any] = record.spec.get("job", {})
+    release, applications = asked.get("release_label", ""), ", ".join(asked.get("applications", ()))
+    parameters: dict[str, Any] = json.loads(job.get("parameters") or "{}")
+    return {
+        "Nodes": cluster(record),
+        "Release": f"{release}{' with ' * bool(applications)}{applications}",
+        "Region": record.spec.get("region"),
+        "Notebook": job.get("notebook"),
+        "SHA-256": record.notebook_sha256,
+        "Parameters": ", ".join(f"{name}={_shown(value)}" for name, value in parameters.items()),
     }
 
 

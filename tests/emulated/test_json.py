@@ -90,7 +90,7 @@ def with_json() -> list[str]:
 
 
 def test_no_command_with_json_is_forgotten() -> None:
-    assert set(with_json()) == set(WORDS) | {"import"}  # test_import.py has that
+    assert set(with_json()) == set(WORDS) | {"import", "open"}  # test_import.py, test_logs_and_open.py
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,10 @@ def test_open_writes_the_executed_notebook_as_a_page(
     assert f"<title>{run_id}: job/cell-error</title>" in page
     for canary in CANARIES.values():
         assert canary in page
+    words = ("open", run_id, "--output", "page.html", "-o", "json")
+    done = command("servo-emr", *words, folder=folder, environment=emulator.env)
+    size = (folder / "page.html").stat().st_size
+    assert json.loads(done.stdout) == {"run_id": run_id, "repeat": 1, "file": "page.html", "bytes": size}
     done = command("servo-emr", "open", run_id, "--repeat", "2", folder=folder, environment=emulator.env)
     assert done.returncode == 2
     assert "has no output-2.ipynb: it ended with job/cell-error" in done.stderr

@@ -120,6 +120,15 @@ async def test_the_last_are_counted_among_those_that_are_meant() -> None:
     assert unreadable == []
 
 
+async def test_without_a_number_none_is_left_out() -> None:
+    workspace = MemoryWorkspace()
+    for one in ENDED:
+        await workspace.save(one, None)
+    unreadable: list[RunError] = []
+    found = await chosen_by(None, [], None, [], Sort.WHEN, False, NOW).of(workspace, unreadable.append)
+    assert [one.run_id for one in found] == [one.run_id for one in ENDED]
+
+
 def test_a_run_under_way_shows_what_it_has_cost_so_far_and_marks_it() -> None:
     under_way = replace(ENDED[0], launched_at=NOW - 3600.0, usd_per_hour=1.5)
     assert row(under_way, NOW)["USD"] == "~1.5000"
@@ -249,3 +258,15 @@ def test_a_style_colours_a_value_and_says_nothing_that_the_value_does_not() -> N
     styled = table([{"A": "ok", "B": "x"}], styles={"A": {"ok": "green"}})
     assert "\x1b[32mok\x1b[0m" in styled
     assert "\x1b" not in plain_text
+
+
+def test_the_page_says_what_was_run_and_on_what_and_does_without_what_an_older_record_lacks() -> None:
+    job = {**plain(SPEC)["job"], "notebook": "s3://bucket/etl.ipynb", "parameters": '{"share":0.1,"out":"{run_id}"}'}
+    text = page(replace(LIFE, spec={**plain(SPEC), "job": job, "region": "eu-west-1"}, notebook_sha256="c" * 64), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    told = dict(line.split(maxsplit=1) for line in text.partition("\n\n")[0].splitlines())
+    assert told["Nodes"]
+    assert told["Release"].startswith("emr-")
+    assert (told["Region"], told["Notebook"]) == ("eu-west-1", "s3://bucket/etl.ipynb")
+    assert told["Parameters"] == "share=0.1, out={run_id}"
+    assert "\nRelease" not in page(replace(LIFE, spec={}), 80)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from servo_emr.cli.emulated import EMULATED
 from servo_emr.domain.errors import Reason
 from servo_emr.remedies import next_step
 from tools.messages import HEADING, collect, error_names, part, unread
@@ -114,3 +115,19 @@ def test_a_message_is_read_off_names_tables_and_callers(tmp_path: Path) -> None:
         ("operator/role", "servo.yaml: … two roles here.", advice),
         ("wrong usage or configuration", "--set: write it so", ""),
     }
+
+
+def test_what_is_put_on_a_list_or_made_by_a_function_or_a_constant_elsewhere_is_found_too(tmp_path: Path) -> None:
+    (tmp_path / "domain").mkdir()
+    (tmp_path / "domain" / "errors.py").write_text("class Reason:\n    ROLE = 'operator/role'\n")
+    (tmp_path / "one.py").write_text(
+        "from servo_emr.cli.emulated import EMULATED\n"
+        "def _open(why):\n"
+        "    return f'The door is open: {why}.'\n"
+        "def use(notes):\n"
+        "    notes.append('There was no room for all.')\n"
+        "    note(_open(who()))\n"
+        "    note(EMULATED)\n"
+    )
+    texts = {message.text for message in collect(tmp_path)}
+    assert texts == {"There was no room for all.", "The door is open: ….", EMULATED}
