@@ -45,14 +45,15 @@ class Chosen:
         return bool(self.words or self.settings or self.since is not None)
 
     async def of(self, workspace: Workspace, unreadable: Callable[[RunError], None]) -> list[RunRecord]:
-        """The newest records that are meant, in the order that is meant."""
+        """The records that are meant, in the order that is meant: the newest, or of all the first in another order."""
         records: list[RunRecord] = []
+        newest = self.last if self.sort is Sort.WHEN else None
         async for record in workspace.records(since=self.since, unreadable=unreadable):
             if self.means(record):
                 records.append(record)
-            if len(records) == self.last:
+            if len(records) == newest:
                 break
-        return self.sorted(records)
+        return self.sorted(records)[: self.last]
 
     def means(self, record: RunRecord) -> bool:
         """Whether a record is one of them."""

@@ -77,7 +77,12 @@ def row(record: RunRecord, now: float) -> dict[str, str]:
 def runs(
     context: typer.Context,
     last: Optional[int] = typer.Option(
-        None, "-n", "--last", "--limit", min=1, help=f"At most so many, the newest; default: {LISTED}; json, csv: all."
+        None,
+        "-n",
+        "--last",
+        "--limit",
+        min=1,
+        help=f"At most so many: the newest, or by --sort the first; default: {LISTED}; json, csv: all.",
     ),
     verdict: list[str] = typer.Option(
         [], "--verdict", metavar="WORD", help="Only with this verdict or reason, or `unfinished`; may be repeated."
@@ -130,7 +135,7 @@ def _listed(live: Live, found: _Found, which: Chosen) -> tuple[str, list[str]]:
     text = listing(shown, columns(), styles)
     notes = []
     if len(shown) == which.last == LISTED:
-        notes.append(f"At most {LISTED} are listed, the newest: -n 1000 lists more, -o csv and -o json have all.")
+        notes.append(f"At most {LISTED} are listed: -n 1000 lists more, -o csv and -o json have all.")
     if any(one["USD"].startswith("~") for one in shown):
         notes.append("~ marks a running total at the cluster's full rate: there is no bill, or none yet.")
     if missing := left_out(shown, text):

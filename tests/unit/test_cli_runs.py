@@ -120,6 +120,16 @@ async def test_the_last_are_counted_among_those_that_are_meant() -> None:
     assert unreadable == []
 
 
+async def test_by_another_order_the_first_of_all_are_listed() -> None:
+    workspace = MemoryWorkspace()
+    for one in ENDED:
+        await workspace.save(one, None)
+    unreadable: list[RunError] = []
+    everything = chosen_by(None, [], None, [], Sort.USD, True, NOW)
+    dearest = await chosen_by(1, [], None, [], Sort.USD, True, NOW).of(workspace, unreadable.append)
+    assert dearest == everything.sorted(ENDED)[:1] != ENDED[:1]
+
+
 async def test_without_a_number_none_is_left_out() -> None:
     workspace = MemoryWorkspace()
     for one in ENDED:
