@@ -141,8 +141,10 @@ def live(emulator: EmulatorProcess, emr: Any) -> None:
 
 def launch(emulator: EmulatorProcess, emr: Any) -> list[str]:
     emulator.client("s3").create_bucket(Bucket="logs")
+    # Bids are above the 60 % of the price on demand that an invented spot price has at most: nothing is reclaimed here,
+    # whatever the hour.
     core = group(
-        "CORE", 2, Name="c", Market="SPOT", BidPrice="0.1", CustomAmiId="ami-0", Configurations=[SPARK, NESTED],
+        "CORE", 2, Name="c", Market="SPOT", BidPrice="0.15", CustomAmiId="ami-0", Configurations=[SPARK, NESTED],
         EbsConfiguration={"EbsOptimized": True, **volumes("gp3", 32, 2, Iops=3000, Throughput=125)},
     )  # fmt: skip
     rich = job_flow(
@@ -166,11 +168,11 @@ def launch(emulator: EmulatorProcess, emr: Any) -> list[str]:
     spot = {**TIMEOUT, "AllocationStrategy": "capacity-optimized"}
     storage = {"EbsOptimized": True, **volumes("gp3", 32, Iops=3000, Throughput=125)}
     bid = {
-        "InstanceType": "m5.xlarge", "WeightedCapacity": 2, "BidPrice": "0.1", "Priority": 1.0,
+        "InstanceType": "m5.xlarge", "WeightedCapacity": 2, "BidPrice": "0.15", "Priority": 1.0,
         "CustomAmiId": "ami-0", "Configurations": [SPARK, NESTED], "EbsConfiguration": storage,
     }  # fmt: skip
     weighted = fleet(
-        "CORE", bid, {"InstanceType": "c5.xlarge", "BidPriceAsPercentageOfOnDemandPrice": 50.0}, Name="f",
+        "CORE", bid, {"InstanceType": "c5.xlarge", "BidPriceAsPercentageOfOnDemandPrice": 75.0}, Name="f",
         TargetSpotCapacity=4, TargetOnDemandCapacity=1,
         LaunchSpecifications={"SpotSpecification": spot, "OnDemandSpecification": on_demand},
         ResizeSpecifications={

@@ -76,7 +76,7 @@ cluster:
     fleet:
       alternatives: [m5.2xlarge, r5.xlarge]
       types:
-        m5.xlarge: {bid_price: 0.1, priority: 0}
+        m5.xlarge: {bid_price: 0.12, priority: 0}
         m5.2xlarge: {weight: 2, bid_percent: 80, priority: 1}
       on_demand: 1
       spot_timeout: 10m
