@@ -7,6 +7,7 @@ request a line, and answers with what was shown.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import json
 import os
@@ -125,13 +126,10 @@ def _answered(request: dict[str, Any]) -> dict[str, Any]:
     child = _forked(request, (theirs, theirs, theirs))
     os.close(theirs)
     shown = b""
-    try:
-        while chunk := os.read(ours, 65536):
+    with os.fdopen(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
+        # It raises when the other end is closed: how a terminal says that nothing more comes.
+        while chunk := terminal.read(65536):
             shown += chunk
-    except OSError:  # the other end is closed: how a terminal says that nothing more comes
-        pass
-    finally:
-        os.close(ours)
     return {"status": _ended(child), "out": shown.decode(), "err": ""}
 
 

@@ -91,8 +91,8 @@ def page(
 def _decode(token: str, wrong_token: str) -> int:
     try:
         words = base64.b64decode(token, validate=True).decode().split(" ")
-        if words[0] == "after" and len(words) == 2 and words[1].isdecimal():
-            return int(words[1])
     except (binascii.Error, UnicodeError):
-        pass
+        words = []
+    if len(words) == 2 and words[0] == "after" and words[1].isdecimal():
+        return int(words[1])
     raise AwsError(wrong_token, f"The token {token!r} is not one of ours; ask without NextToken for the first page.")
