@@ -148,8 +148,10 @@ class Records:
         """`domain.ports.Workspace.bundle`. What cannot be put into a bundle now is left to the next process that has
         to read it."""
         latest = max(self._single, default="")
+        full = self._waiting > _REMEMBERED // 2  # large ones are not waited with until there is no room
         for key in sorted(self._single):
             enough = _WRITTEN_FOR if key == latest else _ASKED_FOR  # of a month that is over, whatever is worth it
+            enough = 1 if full else enough
             if key == latest and len(self._single[key]) < enough:
                 continue
             texts = self._single.pop(key)

@@ -1,7 +1,7 @@
 """How long a run still takes, by what like runs took; a first guess where there were none, and said to be one. Pure.
 
-How long a cluster takes to begin and to end hangs little on its nodes: without like runs all others tell that, and the
-job alone is guessed.
+How long a cluster takes to begin and to end hangs little on its nodes: without like runs the newest others that
+succeeded tell that, and the job alone is guessed.
 
 What remains of a phase is the median of those like runs whose phase was longer than this one's so far: a run that is
 late is not expected to end at once. One that is longer than all of them is overdue, and no time is promised.
@@ -18,6 +18,8 @@ from servo_emr.domain.spec import RunSpec
 from servo_emr.lifecycle.figures import PROVISIONING_S, like_runs, succeeded
 
 __all__ = ["Forecast", "forecast"]
+
+_LAUNCH = {"provisioning_time", "bootstrap_time"}
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ def forecast(spec: RunSpec, history: Iterable[RunRecord]) -> Forecast:
     """What the runs before, newest first, let expect of a run of `spec`."""
     newest = list(history)
     like = like_runs(spec, newest)
-    others = [] if like else succeeded(newest)
+    others = [] if like else [record for record in succeeded(newest) if _LAUNCH.issubset(record.phases)]
     clusters = [record.phases for record in like or others]
-    launches = [phases for phases in clusters if {"provisioning_time", "bootstrap_time"} <= set(phases)]
+    launches = [phases for phases in clusters if _LAUNCH.issubset(phases)]
     return Forecast(
         runs=len(like),
         others=len(others),

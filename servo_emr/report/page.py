@@ -184,7 +184,9 @@ def _given() -> _Given:
     )
     environment.globals["quoted"] = shlex.quote  # a line that is there to be copied into a shell
     environment.globals |= {"usd": usd, "lasted": lasted, "counted": counted, "percent": percent, "moment": moment}
-    text = {path.name: path.read_text(encoding="utf-8") for path in (files("servo_emr.report") / "assets").iterdir()}
+    assets = files("servo_emr.report") / "assets"
+    names = ("page.html.j2", "NOTICE.md", "page.css", "page.js", "vega.js")
+    text = {name: (assets / name).read_text(encoding="utf-8") for name in names}
     scripts = (text["page.js"], text["vega.js"])
     return _Given(
         markup=environment.from_string(text["page.html.j2"]),

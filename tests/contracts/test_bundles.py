@@ -272,6 +272,13 @@ async def test_what_waits_to_be_bundled_is_no_more_than_eight_megabytes(s3: Any)
     assert len(reader.single) == 50 - len(held)
 
 
+async def test_large_records_are_bundled_before_they_leave_no_room_for_others(s3: Any) -> None:
+    await save(*(run(n, warnings=("w" * 300_000,)) for n in range(20)))
+    servo = Seen()
+    await serve(servo)
+    assert servo.put == [BUNDLE]
+
+
 class Overtaken(Door):
     """A door behind which somebody else writes the bundle right before we do."""
 
