@@ -8,7 +8,6 @@ cluster really were is read back from their rows: those of fleets may be of othe
 from __future__ import annotations
 
 import asyncio
-import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +25,7 @@ from servo_emr.aws.ec2_model import (
 )
 from servo_emr.aws.ec2_preflight import Ec2Preflight
 from servo_emr.aws.ec2_request import WORKSPACE_TAG, run_job_flow
+from servo_emr.aws.gzipped import DAMAGED, pieces
 from servo_emr.aws.uri import split_uri
 from servo_emr.domain.cluster import RootVolume
 from servo_emr.domain.errors import ConfigurationError, LaunchUnclear, OperatorError, Reason, RunError, failure
@@ -214,17 +214,13 @@ def gunzip_tail(body: bytes, size: int) -> str:
     of more than a gibibyte the end of the first."""
     tail, unpacked = b"", 0
     try:
-        while body:
-            inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            while body and not inflater.eof:
-                piece = inflater.decompress(body, 1 << 20)
-                tail, unpacked = (tail + piece)[-size:], unpacked + len(piece)
-                if unpacked >= _UNPACKED:
-                    return f"{tail.decode(errors='replace')}\n[only the first {_UNPACKED >> 20} MiB were unpacked]"
-                body = inflater.unconsumed_tail
-            tail = (tail + inflater.flush())[-size:]
-            body = inflater.unused_data.lstrip(b"\0")  # what blocks are filled up with
-    except zlib.error as error:
+        for piece in pieces(body):
+            tail, unpacked = (tail + piece)[-size:], unpacked + len(piece)
+            if unpacked >= _UNPACKED:
+                return f"{tail.decode(errors='replace')}\n[only the first {_UNPACKED >> 20} MiB were unpacked]"
+    except EOFError:
+        pass  # the body is cut
+    except DAMAGED as error:
         return f"{tail.decode(errors='replace')}\n[the log is damaged: {error}]"
     return tail.decode(errors="replace")
 

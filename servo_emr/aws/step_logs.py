@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 
 from servo_emr.aws.door import Door, Refusal
+from servo_emr.aws.gzipped import DAMAGED, pieces
 from servo_emr.aws.uri import split_uri
 from servo_emr.domain.errors import TooLarge
 from servo_emr.domain.logs import LOG_NAMES, StepLog
@@ -44,12 +44,16 @@ class S3StepLogs:
 
 
 def _unpacked(body: bytes) -> str:
-    """The text of a gzip body; of a damaged or huge one what can be read, and a remark."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    """The text of a gzip body; of a damaged, cut or huge one what can be read, and a remark."""
+    text, remark = bytearray(), ""
     try:
-        text = inflater.decompress(body, _LIMIT).decode(errors="replace")
-    except zlib.error as error:
-        return f"[the log is damaged: {error}]\n"
-    if inflater.unconsumed_tail:
-        return f"{text}\n[it goes on: this is the first {_LIMIT} bytes]\n"
-    return text if inflater.eof or not body else f"{text}\n[the log is cut off]\n"
+        for piece in pieces(body):
+            text += piece
+            if len(text) > _LIMIT:
+                remark = f"\n[it goes on: this is the first {_LIMIT} bytes]\n"
+                break
+    except EOFError:
+        remark = "\n[the log is cut off]\n"
+    except DAMAGED as error:
+        remark = f"\n[the log is damaged: {error}]\n"
+    return text[:_LIMIT].decode(errors="replace") + remark
