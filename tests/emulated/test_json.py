@@ -15,9 +15,9 @@ from servo_emr.cli.main import app
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import spec_from_json
 from tests.support.emulator import EmulatorProcess
-from tests.support.forked import Forked
 from tests.support.notebooks import job_notebook
 from tests.support.servo import write_configuration
+from tests.support.terminal import Cli
 
 RUN = "RUN"
 GROUP = typer.main.get_command(app)
@@ -62,20 +62,17 @@ MINUTES = {"demo"}
 
 
 @pytest.fixture(scope="module")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     folder, empty = tmp_path_factory.mktemp("json"), tmp_path_factory.mktemp("empty")
     job_notebook(folder / "job.ipynb")
     write_configuration(folder, {"limits.nodes": 9})
     words = ("--model", "a=300,b=0,c=0,d=0", "--no-execute")
-    with (
-        EmulatorProcess(*words, speed=2000, data=[f"s3://acme-servo/={empty}"]) as emulator,
-        Forked(folder, emulator.env) as forked,
-    ):
-        yield forked
+    with EmulatorProcess(*words, speed=2000, data=[f"s3://acme-servo/={empty}"]) as emulator:
+        yield Cli(folder, emulator.env)
 
 
 @pytest.fixture(scope="module")
-def run_id(cli: Forked) -> str:
+def run_id(cli: Cli) -> str:
     return str(json.loads(cli.pipe("cycle", "--yes", "-o", "json").stdout)["run_id"])
 
 
@@ -96,7 +93,7 @@ def test_no_command_with_json_is_forgotten() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.nightly) if name in MINUTES else name for name in WORDS]
 )
-def test_json_is_one_document_and_nothing_else_and_comes_back(cli: Forked, run_id: str, name: str) -> None:
+def test_json_is_one_document_and_nothing_else_and_comes_back(cli: Cli, run_id: str, name: str) -> None:
     words, holds = WORDS[name]
     done = cli.pipe(name, *(run_id if word == RUN else word for word in words), "-o", "json")
     document = json.loads(done.stdout, parse_constant=pytest.fail)
@@ -115,14 +112,14 @@ def test_every_command_and_every_option_says_what_it_is_for(name: str | None) ->
     assert unsaid == []
 
 
-def test_csv_of_runs_is_a_row_a_run(cli: Forked, run_id: str) -> None:
+def test_csv_of_runs_is_a_row_a_run(cli: Cli, run_id: str) -> None:
     head, first, *_ = cli.pipe("runs", "-n", "1", "-o", "csv").stdout.splitlines()
     assert head.startswith("run_id,created_at,")
     assert first.split(",")[0].startswith("20")
     assert len(head.split(",")) <= len(first.split(","))
 
 
-def test_the_overview_leads_through_commands_that_there_are(cli: Forked) -> None:
+def test_the_overview_leads_through_commands_that_there_are(cli: Cli) -> None:
     bare = cli.pipe()
     assert bare.returncode == 0
     named = [line.split()[1] for line in bare.stdout.splitlines() if line.startswith("  servo-emr ")]

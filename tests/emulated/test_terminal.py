@@ -20,10 +20,9 @@ from servo_emr.cli.output import columns, fitted
 from servo_emr.cli.tables import table
 from servo_emr.domain.run import RunState
 from tests.support.emulator import EmulatorProcess
-from tests.support.forked import Forked
 from tests.support.notebooks import job_notebook
 from tests.support.servo import PATIENCE, write_configuration
-from tests.support.terminal import COLOUR, at_terminal, uncoded
+from tests.support.terminal import COLOUR, Cli, at_terminal, uncoded
 
 LONG = "s3://acme-servo/" + "x" * 90
 RUN = "RUN"
@@ -75,9 +74,8 @@ def run_id(live: tuple[Path, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def cli(emulator: EmulatorProcess, folder: Path) -> Iterator[Forked]:
-    with Forked(folder, emulator.env) as forked:
-        yield forked
+def cli(emulator: EmulatorProcess, folder: Path) -> Cli:
+    return Cli(folder, emulator.env)
 
 
 def too_wide(shown: str, width: int) -> list[str]:
@@ -88,7 +86,7 @@ def too_wide(shown: str, width: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [80, 200])
 @pytest.mark.parametrize("words", SHOWN, ids="-".join)
-def test_nothing_is_wider_than_the_terminal(cli: Forked, run_id: str, words: tuple[str, ...], width: int) -> None:
+def test_nothing_is_wider_than_the_terminal(cli: Cli, run_id: str, words: tuple[str, ...], width: int) -> None:
     named = [run_id if word == RUN else word for word in words]
     shown = cli.terminal(*named, width=width)
     assert len(shown.splitlines()) > 1
@@ -112,7 +110,7 @@ def test_a_run_is_shown_live_phase_by_phase_and_then_its_page(live: tuple[Path, 
     assert text.rindex("job/no-result") > text.rindex("[verified]")
 
 
-def test_a_narrow_terminal_does_without_columns_and_never_cuts_a_runs_id(cli: Forked, run_id: str) -> None:
+def test_a_narrow_terminal_does_without_columns_and_never_cuts_a_runs_id(cli: Cli, run_id: str) -> None:
     narrow, wide = (uncoded(cli.terminal("runs", width=w)).splitlines() for w in (80, 200))
     assert narrow[0].split() == ["RUN", "NODES", "OUTCOME", "USD"]
     assert narrow[1].split()[0] == wide[1].split()[0] == run_id
@@ -121,7 +119,7 @@ def test_a_narrow_terminal_does_without_columns_and_never_cuts_a_runs_id(cli: Fo
 
 
 @pytest.mark.parametrize("words", [("check",), ("runs",), ("plan", "--set", "core.replicas=3")], ids="-".join)
-def test_colours_are_for_a_terminal_that_wants_them_and_change_no_word(cli: Forked, words: tuple[str, ...]) -> None:
+def test_colours_are_for_a_terminal_that_wants_them_and_change_no_word(cli: Cli, words: tuple[str, ...]) -> None:
     coloured, bare = cli.terminal(*words, width=200), cli.terminal(*words, width=200, NO_COLOR="1")
     assert COLOUR.search(coloured)
     assert not COLOUR.search(bare)
@@ -135,7 +133,7 @@ def lines(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("words", [(), *SHOWN], ids=lambda words: "-".join(words) or "nothing")
-def test_a_pipe_gets_whole_lines_without_codes_and_boxes(cli: Forked, run_id: str, words: tuple[str, ...]) -> None:
+def test_a_pipe_gets_whole_lines_without_codes_and_boxes(cli: Cli, run_id: str, words: tuple[str, ...]) -> None:
     done = cli.pipe(*(run_id if word == RUN else word for word in words))
     text = done.stdout + done.stderr
     assert text
@@ -143,13 +141,13 @@ def test_a_pipe_gets_whole_lines_without_codes_and_boxes(cli: Forked, run_id: st
     assert "Traceback" not in text
 
 
-def test_a_piped_check_keeps_a_finding_on_one_line(cli: Forked) -> None:
+def test_a_piped_check_keeps_a_finding_on_one_line(cli: Cli) -> None:
     done = cli.pipe("check")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("instance profile")]
     assert line.endswith("emr.cluster.instance_profile: none does not exist")
 
 
-def test_a_cycle_that_its_checks_refuse_is_told_in_the_failure_block(cli: Forked) -> None:
+def test_a_cycle_that_its_checks_refuse_is_told_in_the_failure_block(cli: Cli) -> None:
     done = cli.pipe("cycle", "--yes")
     assert (done.returncode, done.stdout) == (1, "")
     block = done.stderr[done.stderr.index("FAILED, somebody has to set something right: operator/role") :]

@@ -12,8 +12,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ import yaml
 
 from tests.support.aws import Account
 from tests.support.emulator import EmulatorProcess
+from tests.support.launched import launch
 from tests.support.notebooks import job_notebook
 from tests.support.proxy import Call, Proxy
 from tests.support.samples import notebook, result_json
@@ -66,25 +65,15 @@ class OptimizerProcess:
         return (self._folder / "optimizer.log").read_text()
 
     def start(self) -> None:
-        words = [
-            sys.executable,
-            "-m",
-            "servo_emr.cli",
-            "optimizer",
-            "--port",
-            str(self.port),
-            "--storage",
-            self.storage,
-        ]
+        words = ["optimizer", "--port", str(self.port), "--storage", self.storage]
         with (self._folder / "optimizer.log").open("a") as log:
-            self.process = subprocess.Popen(
-                [*words, *self._options],
-                cwd=self._folder,
-                env={**os.environ, **self._environment},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+            self.process = launch(
+                "servo-emr",
+                *words,
+                *self._options,
+                folder=self._folder,
+                environment={**os.environ, **self._environment},
+                stderr=log.fileno(),
             )
         assert self.process.stdout is not None
         self.starts += 1

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import boto3
 import httpx
 from botocore.config import Config
+
+from tests.support.launched import launch
 
 __all__ = ["EmulatorProcess"]
 
@@ -37,17 +39,15 @@ class EmulatorProcess:
         data: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        words = [sys.executable, "-m", "servo_emr.cli", "emulator", "--port", "0"]
-        words += ["--durations", durations, "--speed", f"{speed:g}", *options]
+        words = ["emulator", "--port", "0", "--durations", durations, "--speed", f"{speed:g}", *options]
         words += [word for seed in data for word in ("--data", seed)]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the process)
-        self.process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            env={**os.environ, **(environment or {})},
+        self.process = launch(
+            "servo-emr",
+            *words,
+            folder=Path.cwd(),
+            environment={**os.environ, **(environment or {})},
+            stderr=self._stderr.fileno(),
         )
         self.url = self._wait_until_ready()
         self._http = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)

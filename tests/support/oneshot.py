@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.launched import launch
 from tests.support.servo import PATIENCE
 
 __all__ = ["OneShot"]
@@ -21,13 +20,13 @@ class OneShot:
     def __init__(self, folder: Path, environment: Mapping[str, str], program: str, *words: str) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
         with self._out.open("w") as out, self._err.open("w") as err:
-            self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name(program)), *words],
-                cwd=folder,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+            self.process = launch(
+                program,
+                *words,
+                folder=folder,
+                environment={**os.environ, **environment},
+                stdout=out.fileno(),
+                stderr=err.fileno(),
             )
 
     @property

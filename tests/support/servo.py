@@ -6,7 +6,6 @@ import copy
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.forked import forked
+from tests.support.launched import launch, run
 
 __all__ = ["PATIENCE", "ServoRun", "command", "configuration", "until", "write_configuration"]
 
@@ -75,18 +74,7 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Runs `servo` or `servo-emr` to its end."""
     whole = {**os.environ, **environment}
-    if program == "servo-emr" and (done := forked(folder, whole, *arguments)) is not None:
-        return done
-    return subprocess.run(
-        [_program(program), *arguments],
-        cwd=folder,
-        env=whole,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=patience,
-        check=False,
-    )
+    return run(program, *arguments, folder=folder, environment=whole, patience=patience)
 
 
 class ServoRun:
@@ -95,13 +83,14 @@ class ServoRun:
     def __init__(self, folder: Path, optimizer_url: str, environment: Mapping[str, str]) -> None:
         self._log = folder / "servo.log"
         with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                [_program("servo"), "-c", str(folder / "servo.yaml"), "run"],
-                cwd=folder,
-                env={**os.environ, **environment, "OPSANI_BASE_URL": optimizer_url},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+            self.process = launch(
+                "servo",
+                "-c",
+                str(folder / "servo.yaml"),
+                "run",
+                folder=folder,
+                environment={**os.environ, **environment, "OPSANI_BASE_URL": optimizer_url},
+                stdout=log.fileno(),
             )
 
     @property
@@ -142,7 +131,3 @@ def until(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -
             return found
         time.sleep(0.05)
     raise AssertionError(f"after {patience:g} s still not: {what}")
-
-
-def _program(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))

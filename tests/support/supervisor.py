@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.launched import Launched, launch
 from tests.support.servo import PATIENCE, until
 
 __all__ = ["Supervisor"]
@@ -86,21 +85,17 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Launched:
         self.starts += 1
         with (self._folder / "servo.log").open("a") as log:
-            return subprocess.Popen(
-                [
-                    str(Path(sys.executable).with_name("servo")),
-                    "-c",
-                    str(self._folder / "servo.yaml"),
-                    "run",
-                ],
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+            return launch(
+                "servo",
+                "-c",
+                str(self._folder / "servo.yaml"),
+                "run",
+                folder=self._folder,
+                environment=self._environment,
+                stdout=log.fileno(),
             )
 
     def _supervise(self) -> None:

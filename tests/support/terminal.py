@@ -1,4 +1,4 @@
-"""A command at a terminal of a given width: a pseudo-terminal, as a person would have."""
+"""A command at a terminal of a given width, a pseudo-terminal as a person would have, or with pipes for its streams."""
 
 from __future__ import annotations
 
@@ -9,16 +9,35 @@ import re
 import signal
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["COLOUR", "at_terminal", "uncoded"]
+from tests.support.launched import launch
+from tests.support.servo import command
+
+__all__ = ["COLOUR", "Cli", "at_terminal", "uncoded"]
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """A code that changes colours or weight, or takes it back."""
 _CODE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Cli:
+    """`servo-emr` in a folder."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def terminal(self, *words: str, width: int, **environment: str) -> str:
+        """What is shown on a terminal that is so many columns wide, on both streams."""
+        return at_terminal(*words, width=width, folder=self.folder, environment={**self.environment, **environment})
+
+    def pipe(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """With a stream of its own for each."""
+        return command("servo-emr", *words, folder=self.folder, environment=self.environment)
 
 
 def uncoded(shown: str) -> str:
@@ -37,10 +56,11 @@ def at_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("servo-emr")), *words],
-        cwd=folder,
-        env={**kept, "TERM": "xterm-256color", **environment},
+    process = launch(
+        "servo-emr",
+        *words,
+        folder=folder,
+        environment={**kept, "TERM": "xterm-256color", **environment},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
