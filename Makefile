@@ -42,7 +42,8 @@ browser:  ## find the Chromium that tests of pages need, or install Debian's (CH
 
 check: lint contracts  ## all that CI runs: lint, contracts, types, the cluster's pins, tests
 	@# Types take one core, and the pins wait for an index: both at once. `wait` tells whether the pins resolved.
-	@$(MAKE) --no-print-directory cluster-pins & pins=$$!; $(MAKE) --no-print-directory types; wait $$pins
+	@$(MAKE) --no-print-directory cluster-pins & pins=$$!; types=0; $(MAKE) --no-print-directory types || types=$$?; \
+	wait $$pins; exit $$types
 	@$(MAKE) --no-print-directory test
 
 lint: venv  ## ruff's rules and format, shell syntax

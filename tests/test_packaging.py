@@ -23,7 +23,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.registry import twice
+
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.timeout(1000)  # of the first test, which waits for a package index
 NOBODY = 65534
 
 
@@ -102,7 +105,7 @@ def installed(wheel: Path, developer_home: Path) -> Iterator[Installed]:
             made.mkdir()
             os.chown(made, user, user)
     script = shutil.copy(ROOT / "tools" / "install.sh", top)
-    result = as_user(user, [script, str(folder), *map(str, sources)], environment, patience=280)
+    result = twice(lambda: as_user(user, [script, str(folder), *map(str, sources)], environment, patience=400))
     assert result.returncode == 0, result.stdout + result.stderr
     first = as_user(user, [str(folder / "bin" / "servo"), "version"], environment)
     assert first.returncode == 0, first.stderr

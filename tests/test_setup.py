@@ -153,11 +153,16 @@ def test_without_a_fitting_interpreter_the_message_says_what_to_install(tmp_path
     assert "install one" in result.stderr
 
 
-def test_bare_make_lists_every_target_with_a_line_of_its_own() -> None:
+def make(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """make as it is without the one that runs these tests."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    result = subprocess.run(
-        ["make"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    return subprocess.run(
+        ["make", *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def test_bare_make_lists_every_target_with_a_line_of_its_own() -> None:
+    result = make(folder=ROOT)
     assert result.returncode == 0, result.stderr
     listed = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("make ")}
     declared = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -178,7 +183,7 @@ def test_ci_runs_make_check_and_the_tests_come_last_if_nothing_has_failed(tmp_pa
     (tmp_path / "Makefile").write_text(
         "\n".join([f"include {ROOT / 'Makefile'}", "venv browser:\n\t@true", *recipes]) + "\n"
     )
-    ran = subprocess.run(["make", "check"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    ran = make("check", folder=tmp_path)
     done = [line.removeprefix("does ") for line in ran.stdout.splitlines() if line.startswith("does ")]
     assert (ran.returncode == 0) == (failing is None)
     if failing is None:

@@ -141,7 +141,7 @@ def runs(emulator: EmulatorProcess) -> list[Run]:
     """All at once on one W, until the last has ended."""
 
     async def launch_all() -> list[Run]:
-        target, dice = Ec2Target(Door("us-east-1", Patience.QUICK), "us-east-1", SimClock()), random.Random(4711)
+        target, dice = Ec2Target(Door("us-east-1", Patience.LOOK), "us-east-1", SimClock()), random.Random(4711)
         specs = [random_spec(dice) for _ in range(RUNS)]
         keys = [RunKey("s3://acme-servo/w", "cafe0123", f"20261121t101530-{n:08x}") for n in range(RUNS)]
         faults = [fault for spec, key in zip(specs, keys, strict=True) for fault in misfortunes(dice, key, spec)]
@@ -163,9 +163,9 @@ class OurBills:
     """What bills the runs: EMR's answers and AWS's price list, over HTTP."""
 
     def __init__(self, emulator: EmulatorProcess) -> None:
-        clock, door = SimClock(emulator.now()), Door("us-east-1", Patience.QUICK)
+        clock, door = SimClock(emulator.now()), Door("us-east-1", Patience.LOOK)
         self.target = Ec2Target(door, "us-east-1", clock)
-        listed = ListPrices(Door(PRICE_LIST_REGION, Patience.QUICK))
+        listed = ListPrices(Door(PRICE_LIST_REGION, Patience.LOOK))
         self.book = RateBook([listed], clock=clock, spot=SpotPrices(door))
 
     async def of(self, run: Run) -> Cost:

@@ -40,7 +40,7 @@ def emulator() -> Iterator[EmulatorProcess]:
 def target(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Ec2Target:
     for name, value in emulator.env.items():
         monkeypatch.setenv(name, value)
-    return Ec2Target(Door("us-east-1", Patience.QUICK), "us-east-1", SimClock())
+    return Ec2Target(Door("us-east-1", Patience.LOOK), "us-east-1", SimClock())
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_a_slow_answer_is_given_up_and_has_taken_effect(emulator: EmulatorProces
         aws_secret_access_key="test",
         config=Config(retries={"total_max_attempts": 1}, read_timeout=0.2),
     )
-    set_faults(emulator, {"kind": "slow", "operation": "s3:PutObject", "seconds": 0.6})
+    set_faults(emulator, {"kind": "slow", "operation": "s3:PutObject", "seconds": 2})
     with pytest.raises(ReadTimeoutError):
         impatient.put_object(Bucket="acme", Key="slow", Body=b"x")
     impatient.close()

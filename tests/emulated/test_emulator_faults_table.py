@@ -289,7 +289,7 @@ def f22_the_network_and_the_clock(scene: Scene) -> None:
         {"kind": "error", "operation": "ListClusters", "code": "ServiceUnavailable", "status": 503, "occurrence": 1},
         {"kind": "drop-reply", "operation": "ListClusters", "when": "before", "occurrence": 2},
         {"kind": "clock-skew", "operation": "ListClusters", "seconds": -3600, "occurrence": 3},
-        {"kind": "slow", "operation": "ListClusters", "seconds": 0.5, "occurrence": 4},
+        {"kind": "slow", "operation": "ListClusters", "seconds": 2, "occurrence": 4},
     )
     assert code_of(scene.emr.list_clusters) == "ServiceUnavailable"
     lost(scene.emr.list_clusters)

@@ -39,7 +39,7 @@ def gone(pid: int) -> bool:
     """Whether no live process has this pid; a zombie is not alive."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second if it goes between the opening and the reading
         return True
 
 

@@ -104,7 +104,7 @@ def results(folder: Path) -> dict[str, dict[str, Any]]:
 def target(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Ec2Target:
     for name, value in emulator.env.items():
         monkeypatch.setenv(name, value)
-    return Ec2Target(Door("us-east-1", Patience.QUICK), "us-east-1", SimClock(emulator.now()))
+    return Ec2Target(Door("us-east-1", Patience.LOOK), "us-east-1", SimClock(emulator.now()))
 
 
 def request(result: dict[str, Any]) -> dict[str, Any]:

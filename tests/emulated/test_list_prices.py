@@ -65,7 +65,7 @@ def at_the_emulator(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def listed(region: str, *inst_types: str, kinds: tuple[str, ...] = ()) -> Prices:
-    return await ListPrices(Door(PRICE_LIST_REGION, Patience.QUICK)).prices(region, inst_types, kinds)
+    return await ListPrices(Door(PRICE_LIST_REGION, Patience.LOOK)).prices(region, inst_types, kinds)
 
 
 @pytest.mark.parametrize(("region", "m5"), [("us-east-1", 0.192), ("eu-west-1", 0.214)])
@@ -124,7 +124,7 @@ async def test_the_spot_history_is_of_linux_oldest_first_from_the_price_in_force
     emulator: EmulatorProcess,
 ) -> None:
     zero = datetime.fromtimestamp(emulator.now(), UTC).replace(microsecond=0).timestamp()
-    source = SpotPrices(Door("us-east-1", Patience.QUICK))
+    source = SpotPrices(Door("us-east-1", Patience.LOOK))
     history = await source.history("us-east-1", ["m5.xlarge"], zero - 1800.0, zero)
     assert history == {
         ("m5.xlarge", "us-east-1a"): (SpotPoint(zero - 3600.0, 0.07), SpotPoint(zero - 600.0, 0.09)),

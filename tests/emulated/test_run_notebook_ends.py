@@ -196,11 +196,12 @@ def test_leaving_early_by_sys_exit_is_not_success(run: Run) -> None:
 
 def test_the_time_limit_ends_the_run_and_everything_it_has_started_a_stopped_kernel_too(run: Run) -> None:
     stops = LEAVES_PROCESSES + "import signal\nos.kill(os.getpid(), signal.SIGSTOP)"
-    assert run(notebook("a = 1", stops), timeout_s=5) == 124
+    # From the start of the runner: papermill is imported and the kernel started in it, on however slow a machine.
+    assert run(notebook("a = 1", stops), timeout_s=15) == 124
     assert (run.folder / "started").exists()
     result = run.result
     assert (result.status, result.cell_index, result.kernel_died) == (ResultStatus.TIMEOUT, 1, False)
-    assert result.evalue == "the time limit of 5 s has passed"
+    assert result.evalue == "the time limit of 15 s has passed"
     assert run.statuses[1] == "running"
 
 
@@ -235,7 +236,7 @@ import sys
 from IPython.display import HTML, display
 display(HTML("first"))
 for _ in range(200):
-    print("x" * 1_000_000)
+    print("x" * 1_000_000, flush=True)
 for _ in range(300):
     display(HTML("y" * 100_000))
 """

@@ -37,7 +37,7 @@ def emulator() -> Iterator[EmulatorProcess]:
 def target(emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Ec2Target:
     for name, value in emulator.env.items():
         monkeypatch.setenv(name, value)
-    return Ec2Target(Door("us-east-1", Patience.QUICK), "us-east-1", SimClock(emulator.now()))
+    return Ec2Target(Door("us-east-1", Patience.LOOK), "us-east-1", SimClock(emulator.now()))
 
 
 def placed(section: dict[str, Any], emulator: EmulatorProcess, count: int) -> RunSpec:

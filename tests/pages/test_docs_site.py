@@ -15,8 +15,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.support.browser import WIDTHS, Browser
+from tests.support.registry import twice
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(1000)  # of the first test, which waits for a package index
 LOOKED_AT = ("index", "start", "configuration-reference", "cost", "failures", "architecture", "promises")
 
 
@@ -43,14 +45,16 @@ class Links(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory, developer_home: Path) -> Path:
     """The site, as `make docs` makes it."""
     folder = tmp_path_factory.mktemp("site")
-    built = subprocess.run(
-        [str(ROOT / "tools" / "build_docs.sh"), str(folder)],
-        env={**os.environ, "HOME": str(developer_home)},  # pip's cache and configuration
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
+    built = twice(
+        lambda: subprocess.run(
+            [str(ROOT / "tools" / "build_docs.sh"), str(folder)],
+            env={**os.environ, "HOME": str(developer_home)},  # pip's cache and configuration
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder

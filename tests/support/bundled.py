@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,14 @@ class OptimizerProcess:
         return (self._folder / "optimizer.log").read_text()
 
     def start(self) -> None:
+        """Its port is nobody's while it does not run: whoever is given it meanwhile, as any port, has to let it go."""
+        for _ in range(20):
+            if self._listens():
+                return
+            time.sleep(0.5)
+        raise AssertionError(self.said)
+
+    def _listens(self) -> bool:
         words = ["optimizer", "--port", str(self.port), "--storage", self.storage]
         with (self._folder / "optimizer.log").open("a") as log:
             self.process = launch(
@@ -76,9 +85,13 @@ class OptimizerProcess:
                 stderr=log.fileno(),
             )
         assert self.process.stdout is not None
-        self.starts += 1
         line = self.process.stdout.readline()
+        if not line and "Address already in use" in self.said.splitlines()[-1]:
+            self.process.stdout.close()
+            return False
+        self.starts += 1
         assert line.strip() == f"{_LISTENING}{self.url}", (line, self.said)
+        return True
 
     def kill(self) -> None:
         """kill -9."""

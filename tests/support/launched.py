@@ -1,7 +1,9 @@
 """Programs of ours, each a process of its own that is forked from one which has imported what they need.
 
 Importing servox, or moto, takes longer than most of what tests ask of them. What runs is the program itself, with the
-arguments, folder, environment and streams that it is given, until it ends as an interpreter does.
+arguments, folder, environment and streams that it is given, until it ends as an interpreter does. Unlike in a process
+of its own from the beginning, all that it imports is there, imported in the environment of the one that forks; texts
+have the same hashes in all of them; and /proc tells the other's command line.
 
 Run as a module this is the process that forks: it is sent requests over a socket, each with the streams of the new
 process and a pipe on which a keeper tells its id and, in the end, its exit status.
@@ -23,8 +25,8 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,9 +35,10 @@ __all__ = ["Launched", "launch", "run"]
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {"servo": ("servo.entry_points", "run_cli"), "servo-emr": ("servo_emr.cli.main", "run")}
 """A console script -> the module and function that it calls, as pyproject.toml and servox's metadata have it."""
+MOTO = tuple(f"moto.{service}.responses" for service in ("ec2", "iam", "s3", "sts"))
 IMPORTED = {
     "servo": ("servo.entry_points", "servo_emr.connector", "servo_emr.cli.cycle", "servo_emr.cli.runs"),
-    "emulator": ("servo_emr.cli.emulator", "servo_emr.emulator.app", "moto.s3.responses", "moto.ec2.responses"),
+    "emulator": ("servo_emr.cli.emulator", "servo_emr.emulator.app", *MOTO),
     "optimizer": ("servo_emr.cli.optimizer", "servo_emr.optimizer.app", "optuna"),
 }
 """What each of the processes that fork has imported before."""
@@ -74,7 +77,8 @@ class Launched:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -224,12 +228,16 @@ def _keep(request: dict[str, Any], streams: list[int]) -> None:
     if (child := os.fork()) == 0:
         os.close(telling)
         _become(request, given)
+    os.dup2(0, 2)  # /dev/null: nobody who waits for the end of our standard error is kept waiting by a keeper
     for stream in given:
         os.close(stream)
     os.write(telling, f"{child}\n".encode())
-    _, status = os.waitpid(child, 0)
+    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
     with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
-        os.write(telling, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        os.write(telling, f"{status}\n".encode())
+    os.waitpid(child, 0)  # only now can another process get its id, which who was told does not signal any more
     os._exit(0)
 
 
@@ -240,6 +248,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         os.dup2(stream, number)
     for stream in streams:
         os.close(stream)
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -249,38 +258,37 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         importlib.import_module("moto.moto_api._internal").mock_random.seed()
     name = request["program"]
     sys.argv = [str(Path(sys.executable).with_name(name)), *request["words"]]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # click calls a program by its package if that has one
     module, function = PROGRAMS[name]
     status = 1
     try:
-        with _as_an_interpreter() as ended:
-            getattr(importlib.import_module(module), function)()
-        status = ended["status"]
+        status = _status(getattr(importlib.import_module(module), function))
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            status = 120
+        if status == -signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
     finally:
         os._exit(status)
 
 
-@contextlib.contextmanager
-def _as_an_interpreter() -> Iterator[dict[str, int]]:
-    """What the interpreter makes of what leaves a program; its exit status in "status"."""
-    ended = {"status": 0}
+def _status(program: Callable[[], object]) -> int:
+    """Runs it, and shows what an interpreter shows of what leaves it; its exit status, -2 for one to die of SIGINT."""
     try:
-        yield ended
+        program()
     except SystemExit as error:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
-        ended["status"] = 1 if isinstance(error.code, str) else int(error.code or 0)
-    except KeyboardInterrupt:
-        traceback.print_exc()
-        sys.stderr.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    except BaseException:  # noqa: BLE001 - what an interpreter shows, and its status
-        traceback.print_exc()
-        ended["status"] = 1
+        return 1 if isinstance(error.code, str) else int(error.code or 0)
+    except BaseException as error:  # noqa: BLE001 - as an interpreter
+        sys.excepthook(type(error), error, error.__traceback__)
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
 
 
 if __name__ == "__main__":

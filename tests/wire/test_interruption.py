@@ -301,7 +301,12 @@ def test_refused_launches_do_not_spin(refusals: Refusals) -> None:
 
 
 def test_hello_tells_whether_the_breaker_is_open(stage: Stage, tmp_path: Path) -> None:
-    with stage.scene(tmp_path, "hello") as scene:
-        assert scene.ask(describe())["status"] == "ok"
-    (hello,) = scene.optimizer.received("HELLO")
-    assert hello.param["telemetry"]["emr.breaker"] == "closed"
+    for attempt in range(3):  # HELLO does not wait for long: on a busy machine the answer may come too late for it
+        (tmp_path / str(attempt)).mkdir()
+        with stage.scene(tmp_path / str(attempt), f"hello-{attempt}") as scene:
+            assert scene.ask(describe())["status"] == "ok"
+        (hello,) = scene.optimizer.received("HELLO")
+        told = hello.param["telemetry"]["emr.breaker"]
+        if not told.startswith("not known"):
+            break
+    assert told == "closed"
