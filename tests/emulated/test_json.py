@@ -16,7 +16,7 @@ from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import spec_from_json
 from tests.support.emulator import EmulatorProcess
 from tests.support.notebooks import job_notebook
-from tests.support.servo import write_configuration
+from tests.support.servo import PATIENCE, write_configuration
 from tests.support.terminal import Cli
 
 RUN = "RUN"
@@ -58,7 +58,8 @@ WORDS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "demo": (("--keep", "kept"), lambda d: [RunRecord.from_json(one).verdict for one in d] == ["succeeded"] * 4),
 }
 """What is said to each command, and what its document must hold."""
-MINUTES = {"demo"}
+MINUTES = {"demo": 1800.0}
+"""Commands that take minutes, and the seconds after which they hang."""
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +92,16 @@ def test_no_command_with_json_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.nightly) if name in MINUTES else name for name in WORDS]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.nightly, pytest.mark.timeout(MINUTES[name])]) if name in MINUTES else name
+        for name in WORDS
+    ],
 )
 def test_json_is_one_document_and_nothing_else_and_comes_back(cli: Cli, run_id: str, name: str) -> None:
     words, holds = WORDS[name]
-    done = cli.pipe(name, *(run_id if word == RUN else word for word in words), "-o", "json")
+    named = [run_id if word == RUN else word for word in words]
+    done = cli.pipe(name, *named, "-o", "json", patience=MINUTES.get(name, PATIENCE))
     document = json.loads(done.stdout, parse_constant=pytest.fail)
     assert json.dumps(document, indent=2, sort_keys=True) + "\n" == done.stdout
     assert holds(document)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.launched import launch
-from tests.support.servo import command
+from tests.support.servo import PATIENCE, command
 
 __all__ = ["COLOUR", "Cli", "at_terminal", "uncoded"]
 
@@ -35,9 +35,9 @@ class Cli:
         """What is shown on a terminal that is so many columns wide, on both streams."""
         return at_terminal(*words, width=width, folder=self.folder, environment={**self.environment, **environment})
 
-    def pipe(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def pipe(self, *words: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """With a stream of its own for each."""
-        return command("servo-emr", *words, folder=self.folder, environment=self.environment)
+        return command("servo-emr", *words, folder=self.folder, environment=self.environment, patience=patience)
 
 
 def uncoded(shown: str) -> str:
