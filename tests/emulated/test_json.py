@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from servo_emr.cli.main import app
+from servo_emr.domain.errors import Verdict
 from servo_emr.domain.run import RunRecord
 from servo_emr.domain.spec import spec_from_json
 from tests.support.emulator import EmulatorProcess
@@ -43,6 +44,12 @@ def _plan(document: Any) -> bool:
     ) == (9, 5, 4)
 
 
+def _search(document: Any) -> bool:
+    """Whether all trials were measured, those apart that their own deadline stopped: they cannot have been better."""
+    verdicts = [RunRecord.from_json(one).verdict for one in document]
+    return verdicts.count(Verdict.SUCCEEDED) >= 4 and set(verdicts) <= {Verdict.SUCCEEDED, Verdict.CENSORED}
+
+
 WORDS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "check": ((), lambda d: {one["check"] for one in d} >= {"credentials", "optimizer"}),
     "policy": ((), lambda d: set(d) == {"servo", "nodes"}),
@@ -55,7 +62,7 @@ WORDS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "sweep": ((), lambda d: d == []),
     "resume": ((), lambda d: set(d) == {"was_open_because", "runs", "usd"}),
     "report": ((), lambda d: d["file"] == "report.html" and d["bytes"] > 10_000),
-    "demo": (("--keep", "kept"), lambda d: [RunRecord.from_json(one).verdict for one in d] == ["succeeded"] * 4),
+    "demo": (("--keep", "kept"), _search),
 }
 """What is said to each command, and what its document must hold."""
 MINUTES = {"demo": 1800.0}
