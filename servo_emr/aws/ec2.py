@@ -210,8 +210,8 @@ class Ec2Target:
 
 
 def gunzip_tail(body: bytes, size: int) -> str:
-    """The last `size` bytes of a gzip body as text, all its members; a cut body gives what can be read of it, and one
-    of more than a gibibyte the end of the first."""
+    """The last `size` bytes of a gzip body as text, all its members; a cut or damaged body gives what can be
+    read of it and a remark, and one of more than a gibibyte the end of the first."""
     tail, unpacked = b"", 0
     try:
         for piece in pieces(body):
@@ -219,7 +219,7 @@ def gunzip_tail(body: bytes, size: int) -> str:
             if unpacked >= _UNPACKED:
                 return f"{tail.decode(errors='replace')}\n[only the first {_UNPACKED >> 20} MiB were unpacked]"
     except EOFError:
-        pass  # the body is cut
+        return f"{tail.decode(errors='replace')}\n[the log is cut off]"
     except DAMAGED as error:
         return f"{tail.decode(errors='replace')}\n[the log is damaged: {error}]"
     return tail.decode(errors="replace")
